@@ -1,0 +1,56 @@
+# Everything is installed into .venv from hash-locked files. Needs Python >= 3.11 with its venv module, nothing else.
+PYTHON ?= python3
+VENV   ?= .venv
+BIN    := $(VENV)/bin
+WEB    := $(shell find web -path web/node_modules -prune -o -path web/dist -prune -o -type f -print)
+
+.PHONY: demo test bench check lint types build lock clean help
+
+help:  ## show this list
+	@grep -E '^[a-z]+:.*##' $(MAKEFILE_LIST) | sed 's/:.*##/\t/' | expand -t 10
+
+demo: $(VENV)/.run  ## a shop under traffic, monitored: shows the page's address
+	@$(BIN)/monitord demo
+
+test: $(VENV)/.dev  ## every test, on real servers
+	@$(BIN)/python -m pytest
+
+bench: $(VENV)/.dev  ## measure; prints a table and writes tests/bench/results.json
+	@$(BIN)/python -m tests.bench
+
+check: lint types  ## ruff and mypy
+
+lint: $(VENV)/.dev
+	@$(BIN)/ruff check . && $(BIN)/ruff format --check .
+
+types: $(VENV)/.dev
+	@$(BIN)/mypy
+
+build: $(VENV)/.dev  ## the wheel, in build/
+	@$(BIN)/python -m pip wheel --no-deps --no-build-isolation --wheel-dir build .
+
+lock:  ## write requirements/*.lock anew (needs uv)
+	@requirements/lock
+
+clean:  ## remove everything that was installed or built
+	rm -rf $(VENV) build web/dist web/node_modules
+
+$(BIN)/python:
+	@$(PYTHON) -c 'import sys; sys.exit(sys.version_info < (3, 11))' || { echo "monitord needs Python 3.11 or newer; set PYTHON=..."; exit 1; }
+	@echo "Creating $(VENV)"
+	@$(PYTHON) -m venv $(VENV)
+
+$(VENV)/.deps: requirements/run.lock | $(BIN)/python
+	@echo "Installing the locked packages (first time: about 120 MB)"
+	@$(BIN)/python -m pip install --quiet --progress-bar on --disable-pip-version-check --require-hashes -r requirements/run.lock
+	@touch $@
+
+$(VENV)/.run: $(VENV)/.deps pyproject.toml hatch_build.py $(WEB)
+	@echo "Building the page and installing monitord"
+	@$(BIN)/python -m pip install --quiet --disable-pip-version-check --no-deps --no-build-isolation -e .
+	@touch $@
+
+$(VENV)/.dev: $(VENV)/.run requirements/dev.lock
+	@echo "Installing the test tools (first time: about 60 MB)"
+	@$(BIN)/python -m pip install --quiet --progress-bar on --disable-pip-version-check --require-hashes -r requirements/dev.lock
+	@touch $@

@@ -1,0 +1,248 @@
+"""The nouns everything else speaks in, and the ports between the layers. No I/O, no clock, nothing of monitord imported."""
+
+from __future__ import annotations
+
+import enum
+
+from collections.abc import Sequence
+from typing import Annotated, Any, Literal, Protocol
+
+from msgspec import Meta, Struct
+
+
+Text = Annotated[str, Meta(min_length=1, max_length=1_000)]
+TraceId = Annotated[str, Meta(min_length=32, max_length=32)]
+SpanId = Annotated[str, Meta(min_length=16, max_length=16)]
+DurationMs = Annotated[float, Meta(ge=0, le=86_400_000)]
+
+MetricKind = Literal["gauge", "counter", "histogram"]
+
+# Level name -> OpenTelemetry severity number (the first of each range), which is what the store keeps.
+LEVELS: dict[str, int] = {"DEBUG": 5, "INFO": 9, "WARNING": 13, "ERROR": 17, "CRITICAL": 21}
+
+# HTTP methods that may be a label; anything else is "OTHER" (OpenTelemetry's `_OTHER`).
+METHODS = frozenset(
+    {"GET", "HEAD", "POST", "PUT", "PATCH", "DELETE", "OPTIONS", "TRACE", "CONNECT", "QUERY"}
+)
+
+
+class StackFrame(Struct, frozen=True, omit_defaults=True):
+    """One frame of a traceback, outermost first."""
+
+    path: str = ""
+    line: int = 0
+    function: str = ""
+    source: str = ""
+    in_app: bool = True
+
+
+class ErrorInfo(Struct, frozen=True, omit_defaults=True):
+    """An exception: its type's name, its message and where it came from."""
+
+    type: Text
+    message: str = ""
+    frames: list[StackFrame] = []
+
+
+class Request(
+    Struct, frozen=True, gc=False, omit_defaults=True, tag_field="type", tag="request",
+    forbid_unknown_fields=True,
+):
+    """
+    One request the application has answered.
+
+    `time` is Unix seconds of its end; `route` is the template (`/orders/{id}`), never the path.
+    """
+
+    time: float
+    service: Text
+    method: Text
+    route: Text
+    status: Annotated[int, Meta(ge=100, le=599)]
+    duration_ms: DurationMs
+    trace_id: TraceId | None = None
+    span_id: SpanId | None = None
+    id: Text | None = None
+    error: ErrorInfo | None = None
+
+
+class Log(
+    Struct, frozen=True, gc=False, omit_defaults=True, tag_field="type", tag="log",
+    forbid_unknown_fields=True,
+):
+    """One log record. `level` is a key of LEVELS; `fields` is a JSON object."""
+
+    time: float
+    service: Text
+    level: Text
+    message: str
+    logger: str = ""
+    trace_id: TraceId | None = None
+    span_id: SpanId | None = None
+    id: Text | None = None
+    fields: dict[str, Any] = {}
+    error: ErrorInfo | None = None
+
+
+class Metric(
+    Struct, frozen=True, gc=False, omit_defaults=True, tag_field="type", tag="metric",
+    forbid_unknown_fields=True,
+):
+    """
+    One sample of one series.
+
+    A gauge is a value at `time`; a counter is the increment since the sample before (never a
+    lifetime total); a histogram sample is one observation. Scraped samples have no `service`.
+    """
+
+    time: float
+    name: Text
+    value: float
+    service: str = ""
+    kind: MetricKind = "gauge"
+    unit: str = ""
+    attributes: dict[str, str] = {}
+    id: Text | None = None
+
+
+class Batch(Struct, frozen=True, gc=False):
+    """What arrived together: one datagram drain, one HTTP body, or one scrape. `received_at` is Unix seconds."""
+
+    received_at: float
+    requests: Sequence[Request] = ()
+    logs: Sequence[Log] = ()
+    metrics: Sequence[Metric] = ()
+
+    def __len__(self) -> int:
+        return len(self.requests) + len(self.logs) + len(self.metrics)
+
+
+class Frame(Struct, frozen=True, gc=False):
+    """A batch with its identity: `writer` is this daemon's run (Unix ms of its start), `seq` counts from 1."""
+
+    writer: int
+    seq: int
+    batch: Batch
+
+
+class LogLine(Struct, frozen=True):
+    """A log record with its identity; `index` is its place among the logs of its frame."""
+
+    writer: int
+    seq: int
+    index: int
+    log: Log
+
+    @property
+    def cursor(self) -> str:
+        """The identity as text: SSE id, page cursor and permalink in one."""
+        return f"{self.writer}-{self.seq}-{self.index}"
+
+
+class Reason(enum.StrEnum):
+    """Why a target gave no reading, in words a user searches for."""
+
+    REFUSED = "connection refused"
+    UNREACHABLE = "unreachable"
+    AUTH = "authentication failed"
+    PERMISSION = "permission denied"
+    TIMEOUT = "timed out"
+    LOADING = "not ready"
+    PROTOCOL = "unexpected answer"
+    MISSING = "missing"
+    ERROR = "error"
+
+
+class Problem(Struct, frozen=True):
+    """One reading that could not be taken while the others could: what, why, and the statement that mends it."""
+
+    what: str
+    reason: Reason
+    detail: str = ""
+    remedy: str = ""
+
+
+class Scrape(Struct, frozen=True):
+    """What one scrape of one target gave."""
+
+    metrics: Sequence[Metric]
+    problems: Sequence[Problem] = ()
+
+
+class ScrapeError(Exception):
+    """The target gave no reading at all."""
+
+    def __init__(self, reason: Reason, detail: str = "", remedy: str = "") -> None:
+        super().__init__(f"{reason}: {detail}" if detail else str(reason))
+        self.reason = reason
+        self.detail = detail
+        self.remedy = remedy
+
+
+class Reading(Struct, frozen=True):
+    """One finished scrape as the schedule judged it: up or down, how long it took, and why it failed."""
+
+    target: str
+    kind: str
+    at: float
+    up: bool
+    duration_ms: float
+    reason: Reason | None = None
+    detail: str = ""
+    remedy: str = ""
+    problems: Sequence[Problem] = ()
+
+
+class TargetStatus(Struct, frozen=True):
+    """A target as the page shows it; `since` is Unix seconds of the last change between up and down."""
+
+    target: str
+    kind: str
+    up: bool | None
+    since: float | None
+    last_reading_at: float | None
+    reason: Reason | None = None
+    detail: str = ""
+    remedy: str = ""
+    problems: Sequence[Problem] = ()
+
+
+class Scraper(Protocol):
+    """
+    Reads one target once.
+
+    A scraper keeps no schedule, writes no store and logs no failure: it returns what it read or
+    raises ScrapeError. It may keep the counters of its last scrape, to return increments.
+    """
+
+    async def scrape(self) -> Scrape: ...
+
+    async def close(self) -> None: ...
+
+
+class Sink(Protocol):
+    """
+    Where batches go. The one way into monitord for everything scraped, pushed or its own.
+
+    An implementer never blocks in `offer` and never raises from it for the batch's content.
+    """
+
+    def offer(self, batch: Batch) -> bool:
+        """Take the batch; False when there is no room (the caller counts it and tells its client)."""
+        ...
+
+    async def settled(self) -> None:
+        """Return when everything offered before this call is as safe as this sink can make it."""
+        ...
+
+
+class FrameSource(Protocol):
+    """What the store's writer drains; frames come oldest first and stay until they are done."""
+
+    async def next(self, limit: int) -> Sequence[Frame]:
+        """Wait for at least one frame; return the oldest, together about `limit` events at most."""
+        ...
+
+    def done(self, frames: Sequence[Frame]) -> None:
+        """The frames are in the store (or were refused for good): forget them."""
+        ...

@@ -1,0 +1,158 @@
+"""monitord.yaml as frozen structs: parsed and checked once, here; past this module nobody sees a raw mapping."""
+
+from __future__ import annotations
+
+from ipaddress import IPv4Network, IPv6Network
+from pathlib import Path
+
+from msgspec import Struct
+
+
+class Secret:
+    """A text that prints as `***` everywhere; `reveal()` gives it to the one call that needs it."""
+
+    __slots__ = ("_text",)
+
+    def __init__(self, text: str = "") -> None:
+        self._text = text
+
+    def reveal(self) -> str:
+        return self._text
+
+    def __bool__(self) -> bool:
+        return bool(self._text)
+
+    def __repr__(self) -> str:
+        return "***" if self._text else "''"
+
+    def __eq__(self, other: object) -> bool:
+        return isinstance(other, Secret) and other._text == self._text
+
+    def __hash__(self) -> int:
+        return hash(self._text)
+
+
+class Tls(Struct, frozen=True, kw_only=True):
+    """A certificate chain and its key, both PEM files. Empty paths mean plain HTTP."""
+
+    certificate: Path | None = None
+    key: Path | None = None
+
+
+class Store(Struct, frozen=True, kw_only=True):
+    """The PostgreSQL monitord writes to. An empty `dsn` means the embedded one. Times in seconds."""
+
+    dsn: Secret = Secret()
+    connections: int = 4
+    timeout: float = 10.0
+    flush_every: float = 0.2
+    queue_events: int = 200_000
+    retention: Retention
+
+
+class Retention(Struct, frozen=True, kw_only=True):
+    """How long rows stay, in seconds; whole days are dropped at a time."""
+
+    requests: float
+    logs: float
+    metrics: float
+    rollup_minutes: float
+    rollup_hours: float
+    rollup_days: float
+
+
+class RedisTarget(Struct, frozen=True, kw_only=True):
+    """One Redis or Valkey server to watch; `url` may hold user and password. Times in seconds."""
+
+    name: str
+    url: Secret
+    password: Secret = Secret()
+    every: float = 10.0
+    timeout: float = 5.0
+
+
+class PostgresTarget(Struct, frozen=True, kw_only=True):
+    """One PostgreSQL server to watch. Times in seconds; `slow_statement` in milliseconds."""
+
+    name: str
+    dsn: Secret
+    password: Secret = Secret()
+    every: float = 10.0
+    timeout: float = 5.0
+    slow_statement_ms: float = 100.0
+    long_transaction: float = 60.0
+
+
+class HostTarget(Struct, frozen=True, kw_only=True):
+    """This machine. `disks` are mount points; `proc` is where the host's /proc is mounted."""
+
+    enabled: bool = True
+    every: float = 10.0
+    timeout: float = 5.0
+    disks: tuple[str, ...] = ("/",)
+    proc: Path = Path("/proc")
+    cgroup: Path = Path("/sys/fs/cgroup")
+
+
+class Targets(Struct, frozen=True, kw_only=True):
+    """Everything that is scraped."""
+
+    redis: tuple[RedisTarget, ...] = ()
+    postgres: tuple[PostgresTarget, ...] = ()
+    host: HostTarget = HostTarget()
+
+
+class Udp(Struct, frozen=True, kw_only=True):
+    """The UDP side of the ingest port. `allow_from` is not authentication: UDP has none."""
+
+    enabled: bool = True
+    allow_from: tuple[IPv4Network | IPv6Network, ...] = ()
+    receive_buffer_bytes: int = 32 * 1024 * 1024
+
+
+class Ingest(Struct, frozen=True, kw_only=True):
+    """Where the application's events arrive (UDP and HTTP on one port number)."""
+
+    host: str = "127.0.0.1"
+    port: int = 9125
+    tokens: tuple[Secret, ...] = ()
+    allowed_hosts: tuple[str, ...] = ()
+    udp: Udp = Udp()
+    tls: Tls = Tls()
+    body_bytes: int = 4 * 1024 * 1024
+    body_items: int = 10_000
+
+
+class Web(Struct, frozen=True, kw_only=True):
+    """The page and the API. `read_tokens` may look, `admin_tokens` may change. Times in seconds."""
+
+    host: str = "127.0.0.1"
+    port: int = 9120
+    base_path: str = ""
+    read_tokens: tuple[Secret, ...] = ()
+    admin_tokens: tuple[Secret, ...] = ()
+    allowed_hosts: tuple[str, ...] = ()
+    trusted_proxies: tuple[IPv4Network | IPv6Network, ...] = ()
+    tls: Tls = Tls()
+    refresh: float = 10.0
+    session: float = 7 * 86_400.0
+
+
+class LogSettings(Struct, frozen=True, kw_only=True):
+    """monitord's own log on stderr: `format` is auto, console or json."""
+
+    level: str = "info"
+    format: str = "auto"
+
+
+class Settings(Struct, frozen=True, kw_only=True):
+    """The whole file. `insecure` allows a non-loopback bind without tokens, and says so on every page."""
+
+    instance: str = ""
+    state_dir: Path
+    insecure: bool = False
+    store: Store
+    targets: Targets = Targets()
+    ingest: Ingest = Ingest()
+    web: Web = Web()
+    log: LogSettings = LogSettings()
