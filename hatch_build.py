@@ -1,4 +1,4 @@
-"""Build hook: bundle ``web/`` with the pinned Node.js of the build environment, then carry the data folders in the wheel."""
+"""Build hook: bundle ``web/`` with the pinned Node.js, then carry the data folders in the wheel."""
 
 from __future__ import annotations
 

@@ -26,5 +26,7 @@ def folder(name: str) -> Path:
     """
     path = root() / name
     if not path.is_dir():
-        raise AssetError(f"{path}: not found; run 'make' targets through the Makefile, or 'pip install .'")
+        raise AssetError(
+            f"{path}: not found; run 'make' targets through the Makefile, or 'pip install .'"
+        )
     return path

@@ -1,4 +1,4 @@
-"""The nouns everything else speaks in, and the ports between the layers. No I/O, no clock, nothing of monitord imported."""
+"""The nouns everything else speaks in, and the ports between the layers. No I/O, no clock."""
 
 from __future__ import annotations
 
@@ -17,7 +17,7 @@ DurationMs = Annotated[float, Meta(ge=0, le=86_400_000)]
 
 MetricKind = Literal["gauge", "counter", "histogram"]
 
-# Level name -> OpenTelemetry severity number (the first of each range), which is what the store keeps.
+# Level name -> OpenTelemetry severity number (the first of its range); the store keeps the number.
 LEVELS: dict[str, int] = {"DEBUG": 5, "INFO": 9, "WARNING": 13, "ERROR": 17, "CRITICAL": 21}
 
 # HTTP methods that may be a label; anything else is "OTHER" (OpenTelemetry's `_OTHER`).
@@ -45,7 +45,12 @@ class ErrorInfo(Struct, frozen=True, omit_defaults=True):
 
 
 class Request(
-    Struct, frozen=True, gc=False, omit_defaults=True, tag_field="type", tag="request",
+    Struct,
+    frozen=True,
+    gc=False,
+    omit_defaults=True,
+    tag_field="type",
+    tag="request",
     forbid_unknown_fields=True,
 ):
     """
@@ -67,7 +72,12 @@ class Request(
 
 
 class Log(
-    Struct, frozen=True, gc=False, omit_defaults=True, tag_field="type", tag="log",
+    Struct,
+    frozen=True,
+    gc=False,
+    omit_defaults=True,
+    tag_field="type",
+    tag="log",
     forbid_unknown_fields=True,
 ):
     """One log record. `level` is a key of LEVELS; `fields` is a JSON object."""
@@ -85,7 +95,12 @@ class Log(
 
 
 class Metric(
-    Struct, frozen=True, gc=False, omit_defaults=True, tag_field="type", tag="metric",
+    Struct,
+    frozen=True,
+    gc=False,
+    omit_defaults=True,
+    tag_field="type",
+    tag="metric",
     forbid_unknown_fields=True,
 ):
     """
@@ -106,7 +121,11 @@ class Metric(
 
 
 class Batch(Struct, frozen=True, gc=False):
-    """What arrived together: one datagram drain, one HTTP body, or one scrape. `received_at` is Unix seconds."""
+    """
+    What arrived together: one datagram drain, one HTTP body, or one scrape.
+
+    `received_at` is Unix seconds.
+    """
 
     received_at: float
     requests: Sequence[Request] = ()
@@ -118,7 +137,11 @@ class Batch(Struct, frozen=True, gc=False):
 
 
 class Frame(Struct, frozen=True, gc=False):
-    """A batch with its identity: `writer` is this daemon's run (Unix ms of its start), `seq` counts from 1."""
+    """
+    A batch with its identity.
+
+    `writer` is this daemon's run (Unix ms of its start), `seq` counts from 1.
+    """
 
     writer: int
     seq: int
@@ -154,7 +177,7 @@ class Reason(enum.StrEnum):
 
 
 class Problem(Struct, frozen=True):
-    """One reading that could not be taken while the others could: what, why, and the statement that mends it."""
+    """One reading that could not be taken while the others could: what, why, what mends it."""
 
     what: str
     reason: Reason
@@ -180,7 +203,7 @@ class ScrapeError(Exception):
 
 
 class Reading(Struct, frozen=True):
-    """One finished scrape as the schedule judged it: up or down, how long it took, and why it failed."""
+    """One finished scrape as the schedule judged it: up or down, how long, and why it failed."""
 
     target: str
     kind: str
@@ -194,7 +217,7 @@ class Reading(Struct, frozen=True):
 
 
 class TargetStatus(Struct, frozen=True):
-    """A target as the page shows it; `since` is Unix seconds of the last change between up and down."""
+    """A target as the page shows it; `since` (Unix seconds) is its last change of up or down."""
 
     target: str
     kind: str
@@ -228,7 +251,7 @@ class Sink(Protocol):
     """
 
     def offer(self, batch: Batch) -> bool:
-        """Take the batch; False when there is no room (the caller counts it and tells its client)."""
+        """Take the batch; False when there is no room (the caller counts and tells its client)."""
         ...
 
     async def settled(self) -> None:
