@@ -1,0 +1,1 @@
+"""The store: monitord's tables in PostgreSQL, one writer, one reader per noun."""
