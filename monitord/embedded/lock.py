@@ -1,0 +1,43 @@
+"""One monitord per folder: a lock that ends with the process that holds it, however it ends."""
+
+from __future__ import annotations
+
+import fcntl
+import os
+
+from pathlib import Path
+
+from monitord.errors import EmbeddedError
+
+
+class FolderLock:
+    """
+    Holds the folder's lock file from `with` to its end; the kernel lets go of it after kill -9.
+
+    Entering raises EmbeddedError: another process holds it.
+    """
+
+    def __init__(self, folder: Path) -> None:
+        self._folder = folder
+        self._descriptor = -1
+
+    def __enter__(self) -> FolderLock:
+        path = self._folder / "lock"
+        self._descriptor = os.open(
+            path, os.O_RDWR | os.O_CREAT | os.O_CLOEXEC | os.O_NOFOLLOW, 0o600
+        )
+        try:
+            fcntl.flock(self._descriptor, fcntl.LOCK_EX | fcntl.LOCK_NB)
+        except OSError as error:
+            holder = os.read(self._descriptor, 20).decode(errors="replace").strip()
+            os.close(self._descriptor)
+            raise EmbeddedError(
+                f"{self._folder}: another monitord (process {holder or 'unknown'}) uses this "
+                "folder; stop it, or choose another one with state_dir: or MONITORD_STATE_DIR"
+            ) from error
+        os.ftruncate(self._descriptor, 0)
+        os.pwrite(self._descriptor, f"{os.getpid()}\n".encode(), 0)
+        return self
+
+    def __exit__(self, *_: object) -> None:
+        os.close(self._descriptor)
