@@ -1,4 +1,8 @@
-"""monitord.yaml as frozen structs: parsed and checked once, here; past this module nobody sees a raw mapping."""
+"""
+monitord.yaml as frozen structs, with every default. No reading here: `settings_file` makes them.
+
+Durations are seconds and sizes bytes, whatever unit the file used.
+"""
 
 from __future__ import annotations
 
@@ -6,6 +10,9 @@ from ipaddress import IPv4Network, IPv6Network
 from pathlib import Path
 
 from msgspec import Struct
+
+
+DAY = 86_400.0
 
 
 class Secret:
@@ -39,26 +46,26 @@ class Tls(Struct, frozen=True, kw_only=True):
     key: Path | None = None
 
 
+class Retention(Struct, frozen=True, kw_only=True):
+    """How long rows stay, in seconds; whole days are dropped at a time."""
+
+    requests: float = 30 * DAY
+    logs: float = 14 * DAY
+    metrics: float = 30 * DAY
+    rollup_minutes: float = 7 * DAY
+    rollup_hours: float = 90 * DAY
+    rollup_days: float = 400 * DAY
+
+
 class Store(Struct, frozen=True, kw_only=True):
-    """The PostgreSQL monitord writes to. An empty `dsn` means the embedded one. Times in seconds."""
+    """The PostgreSQL monitord writes to; without a `dsn`, the embedded one. Times in seconds."""
 
     dsn: Secret = Secret()
     connections: int = 4
     timeout: float = 10.0
     flush_every: float = 0.2
     queue_events: int = 200_000
-    retention: Retention
-
-
-class Retention(Struct, frozen=True, kw_only=True):
-    """How long rows stay, in seconds; whole days are dropped at a time."""
-
-    requests: float
-    logs: float
-    metrics: float
-    rollup_minutes: float
-    rollup_hours: float
-    rollup_days: float
+    retention: Retention = Retention()
 
 
 class RedisTarget(Struct, frozen=True, kw_only=True):
@@ -72,7 +79,7 @@ class RedisTarget(Struct, frozen=True, kw_only=True):
 
 
 class PostgresTarget(Struct, frozen=True, kw_only=True):
-    """One PostgreSQL server to watch. Times in seconds; `slow_statement` in milliseconds."""
+    """One PostgreSQL server to watch. Times in seconds; `slow_statement_ms` in milliseconds."""
 
     name: str
     dsn: Secret
@@ -135,7 +142,7 @@ class Web(Struct, frozen=True, kw_only=True):
     trusted_proxies: tuple[IPv4Network | IPv6Network, ...] = ()
     tls: Tls = Tls()
     refresh: float = 10.0
-    session: float = 7 * 86_400.0
+    session: float = 7 * DAY
 
 
 class LogSettings(Struct, frozen=True, kw_only=True):
@@ -146,13 +153,20 @@ class LogSettings(Struct, frozen=True, kw_only=True):
 
 
 class Settings(Struct, frozen=True, kw_only=True):
-    """The whole file. `insecure` allows a non-loopback bind without tokens, and says so on every page."""
+    """
+    The whole file.
+
+    `insecure` allows a non-loopback bind without tokens, and says so on every page. `source` is the
+    file read (None: no file), `warnings` what the loader found unwise in it: one line each.
+    """
 
     instance: str = ""
     state_dir: Path
     insecure: bool = False
-    store: Store
+    store: Store = Store()
     targets: Targets = Targets()
     ingest: Ingest = Ingest()
     web: Web = Web()
     log: LogSettings = LogSettings()
+    source: Path | None = None
+    warnings: tuple[str, ...] = ()
