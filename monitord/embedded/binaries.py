@@ -8,7 +8,7 @@ import re
 import shutil
 import subprocess
 
-from collections.abc import Iterator
+from collections.abc import Iterable, Iterator
 from pathlib import Path
 
 from msgspec import Struct
@@ -65,14 +65,13 @@ def postgres_folders(
             yield folder
 
 
-async def find_postgres(account: Account | None, folder: Path | None = None) -> PostgresBinaries:
+async def find_postgres(account: Account | None, folders: Iterable[Path]) -> PostgresBinaries:
     """
-    Return the programs to run as *account*, from *folder* or the preferred place.
+    Return the programs in the first of *folders*, such that *account* can run them.
 
     Raises EmbeddedError: there are none, they do not run, or they are too old.
     """
-    if folder is None:
-        folder = next(postgres_folders(), None)
+    folder = next(iter(folders), None)
     if folder is None:
         raise EmbeddedError(NO_POSTGRES)
     program = await asyncio.to_thread(_runnable, folder / "postgres", account)

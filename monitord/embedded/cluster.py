@@ -14,6 +14,7 @@ from pathlib import Path
 from monitord.embedded.account import Account
 from monitord.embedded.binaries import PostgresBinaries
 from monitord.embedded.child import Child, tail
+from monitord.embedded.lock import foreign
 from monitord.errors import EmbeddedError
 
 
@@ -54,10 +55,7 @@ def check(data: Path, binaries: PostgresBinaries) -> bool:
             "move it away, or choose another folder with state_dir: or MONITORD_STATE_DIR"
         ) from None
     except PermissionError as error:
-        raise EmbeddedError(
-            f"{data}: belongs to another user (monitord may have run as root before); start "
-            "monitord as before, or choose another folder with state_dir: or MONITORD_STATE_DIR"
-        ) from error
+        raise foreign(data) from error
     if made_by != str(binaries.major):
         raise EmbeddedError(_other_version(data, made_by, binaries))
     return True
@@ -78,10 +76,13 @@ def _other_version(data: Path, made_by: str, binaries: PostgresBinaries) -> str:
     )
 
 
-async def make(data: Path, binaries: PostgresBinaries, account: Account | None, log: Path) -> None:
+async def make(
+    data: Path, binaries: PostgresBinaries, account: Account | None, log: Path, durable: bool
+) -> None:
     """
     Make the database under another name and rename it: a killed start leaves no half database.
 
+    *durable* waits until the disk has it, about 0.2 s more.
     Raises EmbeddedError: initdb failed; the message ends with its last lines.
     """
     half = data.with_name("data.new")
@@ -91,7 +92,7 @@ async def make(data: Path, binaries: PostgresBinaries, account: Account | None, 
         os.chown(half, account.uid, account.gid)
     with entered(half) as (path, descriptor):
         child = Child.start(
-            _initdb(binaries, path),
+            [*_initdb(binaries, path), *(() if durable else ("--no-sync",))],
             log=log,
             account=account,
             environment=ENVIRONMENT,
@@ -109,7 +110,7 @@ async def make(data: Path, binaries: PostgresBinaries, account: Account | None, 
 
 def _initdb(binaries: PostgresBinaries, path: str) -> list[str | Path]:
     switches = ["-U", SUPERUSER, "-A", "trust", "-E", "UTF8", "--no-locale", "--no-instructions"]
-    return [binaries.initdb, "-D", path, "-N", *switches]
+    return [binaries.initdb, "-D", path, *switches]
 
 
 def running_server(data: Path) -> int | None:

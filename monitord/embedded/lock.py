@@ -10,11 +10,21 @@ from pathlib import Path
 from monitord.errors import EmbeddedError
 
 
+def foreign(folder: Path) -> EmbeddedError:
+    """
+    Return the error that says the folder is somebody else's.
+    """
+    return EmbeddedError(
+        f"{folder}: belongs to another user (monitord may have run as root before); start it as "
+        "before, or choose another folder with state_dir: or MONITORD_STATE_DIR"
+    )
+
+
 class FolderLock:
     """
     Holds the folder's lock file from `with` to its end; the kernel lets go of it after kill -9.
 
-    Entering raises EmbeddedError: another process holds it.
+    Entering raises EmbeddedError: another process holds it, or the folder is another user's.
     """
 
     def __init__(self, folder: Path) -> None:
@@ -22,10 +32,7 @@ class FolderLock:
         self._descriptor = -1
 
     def __enter__(self) -> FolderLock:
-        path = self._folder / "lock"
-        self._descriptor = os.open(
-            path, os.O_RDWR | os.O_CREAT | os.O_CLOEXEC | os.O_NOFOLLOW, 0o600
-        )
+        self._descriptor = self._open()
         try:
             fcntl.flock(self._descriptor, fcntl.LOCK_EX | fcntl.LOCK_NB)
         except OSError as error:
@@ -38,6 +45,13 @@ class FolderLock:
         os.ftruncate(self._descriptor, 0)
         os.pwrite(self._descriptor, f"{os.getpid()}\n".encode(), 0)
         return self
+
+    def _open(self) -> int:
+        flags = os.O_RDWR | os.O_CREAT | os.O_CLOEXEC | os.O_NOFOLLOW
+        try:
+            return os.open(self._folder / "lock", flags, 0o600)
+        except PermissionError as error:
+            raise foreign(self._folder) from error
 
     def __exit__(self, *_: object) -> None:
         os.close(self._descriptor)

@@ -16,7 +16,7 @@ from msgspec import Struct
 
 from monitord.embedded import cluster, sockets
 from monitord.embedded.account import Account, server_account
-from monitord.embedded.binaries import PostgresBinaries, find_postgres
+from monitord.embedded.binaries import PostgresBinaries, find_postgres, postgres_folders
 from monitord.embedded.child import Child, tail
 from monitord.embedded.lock import FolderLock
 from monitord.embedded.supervisor import Supervisor
@@ -125,11 +125,15 @@ class EmbeddedPostgres:
         self._folder.mkdir(mode=0o700, parents=True, exist_ok=True)
         stack.enter_context(FolderLock(self._folder))
         self._account = server_account(self._data)
-        self._binaries = await find_postgres(self._account, self._options.binaries)
+        named = self._options.binaries
+        self._binaries = await find_postgres(
+            self._account, [named] if named else postgres_folders()
+        )
         exists = cluster.check(self._data, self._binaries)
         self._turn_log()
         if not exists:
-            await cluster.make(self._data, self._binaries, self._account, self._log)
+            durable = self._options.settings.get("fsync") != "off"
+            await cluster.make(self._data, self._binaries, self._account, self._log, durable)
         record = self._folder / "sockets"
         self._sockets = sockets.make_folder(record, self._account)
         stack.callback(sockets.forget_folder, record)
