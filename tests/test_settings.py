@@ -181,6 +181,26 @@ MISTAKES = [
         "web:\n  tls:\n    key: /dev/null",
         "2: web.tls: expected certificate and key, found no certificate",
     ),
+    (
+        "web:\n  tls:\n    key: gone.pem",
+        "3: web.tls.key: expected a readable file, found '{folder}gone.pem'",
+    ),
+    # open to other machines
+    (
+        "web:\n  host: 0.0.0.0",
+        "2: web.host: 0.0.0.0 can be reached by other machines, which needs web.read_tokens;"
+        " set a token, or bind to 127.0.0.1, or say insecure: true",
+    ),
+    (
+        "ingest:\n  port: 7\n  host: '::'",
+        "3: ingest.host: :: can be reached by other machines, which needs ingest.tokens;"
+        " set a token, or bind to 127.0.0.1, or say insecure: true",
+    ),
+    (
+        f"ingest:\n  host: 0.0.0.0\n  tokens: [{TOKEN}]",
+        "1: ingest.udp.allow_from: expected networks, for 0.0.0.0 can be reached by other machines"
+        " and datagrams carry no token; or say ingest.udp.enabled: false, or insecure: true",
+    ),
 ]
 
 
@@ -194,7 +214,7 @@ def said(folder: Path, text: str, **environ: str) -> list[str]:
     """Return the lines said about a file, without the folder's name."""
     with pytest.raises(SettingsError) as caught:
         load(write(folder, text), {"HOME": "/home/u", **environ})
-    return str(caught.value).replace(f"{folder}/", "").splitlines()
+    return str(caught.value).replace(f"{folder}/monitord", "monitord").splitlines()
 
 
 @pytest.mark.parametrize(("text", "message"), MISTAKES)
@@ -204,7 +224,7 @@ def test_mistake_is_one_line(tmp_path: Path, text: str, message: str) -> None:
     """
     lines = said(tmp_path, text, V="abc")
 
-    assert f"monitord.yaml:{message}" in lines
+    assert f"monitord.yaml:{message.replace('{folder}', f'{tmp_path}/')}" in lines
 
 
 def test_every_mistake_of_a_file_is_listed_in_order(tmp_path: Path) -> None:
@@ -428,6 +448,35 @@ def test_readable_secrets_warn(tmp_path: Path, mode: int, text: str, warned: boo
     assert [f"{file}: every user of this machine may read store.dsn" in w for w in warnings] == (
         [True] if warned else []
     )
+
+
+@pytest.mark.parametrize(
+    ("text", "warnings"),
+    [
+        ("insecure: true", []),
+        (f"web: {{host: 0.0.0.0, read_tokens: [{TOKEN}], allowed_hosts: [a.b]}}", []),
+        (
+            f"web: {{host: 0.0.0.0, admin_tokens: [{TOKEN}]}}",
+            ["web.allowed_hosts: empty, so only loopback names are answered"],
+        ),
+        (
+            "insecure: true\ningest: {host: 0.0.0.0, allowed_hosts: [a.b]}",
+            ["insecure: whoever reaches ingest on 0.0.0.0 needs no token"],
+        ),
+        (f"ingest: {{host: 10.0.0.1, tokens: [{TOKEN}], udp: {{enabled: false}}}}", None),
+    ],
+)
+def test_unwise_settings_warn(tmp_path: Path, text: str, warnings: list[str] | None) -> None:
+    """
+    What is allowed and will be regretted is taken, with one line about it.
+    """
+    expected = ["ingest.allowed_hosts: empty, so only loopback names are answered"]
+    file = write(tmp_path, text)
+    file.chmod(0o600)
+
+    settings = load(file, {})
+
+    assert list(settings.warnings) == (expected if warnings is None else warnings)
 
 
 def test_secrets_print_as_stars(tmp_path: Path) -> None:

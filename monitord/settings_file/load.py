@@ -18,7 +18,7 @@ from monitord.settings_file import tree
 from monitord.settings_file.keys import PORT, SETTINGS
 from monitord.settings_file.mistakes import Mistakes
 from monitord.settings_file.read import Reader
-from monitord.settings_file.rules import broken
+from monitord.settings_file.rules import broken, unwise
 from monitord.settings_file.values import Misfit
 
 
@@ -52,7 +52,8 @@ def load(path: Path | str | None, environ: Mapping[str, str]) -> Settings:
     for place, rule in broken(settings):
         mistakes.add(_line(reader.lines, place), place, rule)
     mistakes.raise_if_any()
-    return replace(settings, warnings=tuple(_warnings(file, reader.literal_secrets)))
+    warnings = (*_readable_secrets(file, reader.literal_secrets), *unwise(settings))
+    return replace(settings, warnings=warnings)
 
 
 def default_state_dir(environ: Mapping[str, str], *, root: bool, platform: str) -> Path:
@@ -125,7 +126,7 @@ def _line(lines: Mapping[str, int], path: str) -> int:
     return lines.get(path, 0)
 
 
-def _warnings(file: Path | None, literal_secrets: list[str]) -> Iterator[str]:
+def _readable_secrets(file: Path | None, literal_secrets: list[str]) -> Iterator[str]:
     if file and literal_secrets and file.stat().st_mode & stat.S_IROTH:
         yield (
             f"{file}: every user of this machine may read {', '.join(literal_secrets)};"
