@@ -68,6 +68,11 @@ class Telemetry:
             ["type"],
             registry=registry,
         )
+        self.duplicates = Counter(
+            "monitord_store_duplicate_events",
+            "Events that came to the store again after they had been stored.",
+            registry=registry,
+        )
         self.store_up = Gauge("monitord_store_up", "1 while the store answers.", registry=registry)
         self.store_failures = Counter(
             "monitord_store_failures", "Failed attempts to write to the store.", registry=registry

@@ -1,0 +1,75 @@
+"""What the store's tests share: a store on a database of their own, and a server they may hurt."""
+
+from collections.abc import AsyncIterator
+from pathlib import Path
+
+import asyncpg
+import pytest
+import pytest_asyncio
+
+from monitord import settings
+from monitord.embedded import EmbeddedPostgres, PostgresOptions
+from monitord.store.pool import Store, open_pool
+from monitord.telemetry import Telemetry
+
+
+DAY = 86_400.0
+
+
+@pytest.fixture(scope="session")
+def config() -> settings.Store:
+    """
+    The settings of the store, with the product's own retention.
+    """
+    return settings.Store(
+        timeout=5.0,
+        flush_every=0.01,
+        retention=settings.Retention(
+            requests=30 * DAY,
+            logs=14 * DAY,
+            metrics=30 * DAY,
+            rollup_minutes=7 * DAY,
+            rollup_hours=90 * DAY,
+            rollup_days=400 * DAY,
+        ),
+    )
+
+
+@pytest.fixture
+def telemetry() -> Telemetry:
+    """
+    Counters of the test's own.
+    """
+    return Telemetry()
+
+
+@pytest_asyncio.fixture
+async def store(
+    database: str, config: settings.Store, telemetry: Telemetry
+) -> AsyncIterator[Store]:
+    """
+    A store that is up, on a fresh database.
+    """
+    async with open_pool(config, database, "test", telemetry) as opened:
+        await opened.ready()
+        yield opened
+
+
+@pytest_asyncio.fixture
+async def sql(database: str) -> AsyncIterator["asyncpg.Connection[asyncpg.Record]"]:
+    """
+    A plain connection to the same database, to look at what is there.
+    """
+    connection = await asyncpg.connect(database)
+    yield connection
+    await connection.close()
+
+
+@pytest_asyncio.fixture
+async def own_server(tmp_path: Path) -> AsyncIterator[EmbeddedPostgres]:
+    """
+    A server nobody else uses, for a test that kills or freezes it. It starts again when killed.
+    """
+    options = PostgresOptions(settings={"fsync": "off", "full_page_writes": "off"})
+    async with EmbeddedPostgres(tmp_path / "postgres", options) as server:
+        yield server
