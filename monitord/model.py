@@ -124,13 +124,15 @@ class Batch(Struct, frozen=True, gc=False):
     """
     What arrived together: one datagram drain, one HTTP body, or one scrape.
 
-    `received_at` is Unix seconds.
+    `received_at` is Unix seconds; `size_bytes` is what it arrived as, 0 for what did not arrive as
+    text.
     """
 
     received_at: float
     requests: Sequence[Request] = ()
     logs: Sequence[Log] = ()
     metrics: Sequence[Metric] = ()
+    size_bytes: int = 0
 
     def __len__(self) -> int:
         return len(self.requests) + len(self.logs) + len(self.metrics)

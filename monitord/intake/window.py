@@ -1,0 +1,76 @@
+"""The last minutes, in memory: what the cards, the alerts and the live view read."""
+
+from __future__ import annotations
+
+import time
+
+from collections.abc import Callable
+
+from monitord.intake.samples import Point, Samples
+from monitord.intake.targets import Targets
+from monitord.intake.traffic import Traffic
+from monitord.latency import RequestStats
+from monitord.model import Batch, Reading, TargetStatus
+
+
+class Window:
+    """
+    Samples of 15 minutes, requests of 60 minutes, and the state of every target.
+
+    Answers come from memory alone and are the same whether the store is up or not.
+    """
+
+    def __init__(self, now: Callable[[], float] = time.time) -> None:
+        self._now = now
+        self._samples = Samples()
+        self._traffic = Traffic(now())
+        self._targets = Targets()
+
+    def add(self, batch: Batch) -> None:
+        """Remember the samples and count the requests."""
+        now = self._now()
+        if batch.requests:
+            self._traffic.add(batch.requests, now)
+        if batch.metrics:
+            self._samples.add(batch.metrics, now)
+
+    def note(self, reading: Reading) -> None:
+        """Remember how a scrape went."""
+        self._targets.note(reading)
+
+    def expect(self, target: str, kind: str) -> None:
+        """Show a target before its first reading, as neither up nor down."""
+        self._targets.expect(target, kind)
+
+    def targets(self) -> list[TargetStatus]:
+        """Return every target in the order they became known."""
+        return self._targets.all()
+
+    def requests(self, seconds: float) -> RequestStats | None:
+        """Return the requests of the last `seconds`, at most an hour; None if there were none."""
+        return self._traffic.stats(seconds, self._now())
+
+    def latest(self, name: str, /, *, within: float = 60.0, **attributes: str) -> Point | None:
+        """Return the newest point, not older than `within` seconds, of all series that match."""
+        now = self._now()
+        points = [series.points[-1] for series in self._samples.matching(name, attributes, now)]
+        newest = max(points, key=lambda point: point.at, default=None)
+        return newest if newest is not None and newest.at >= now - within else None
+
+    def series(self, name: str, /, **attributes: str) -> list[tuple[dict[str, str], list[Point]]]:
+        """Return the attributes and points, oldest first, of all series that match."""
+        return [
+            (dict(series.attributes), list(series.points))
+            for series in self._samples.matching(name, attributes, self._now())
+        ]
+
+    def total(self, name: str, seconds: float, /, **attributes: str) -> float | None:
+        """Return the sum of a counter's increments in `seconds`; None when there is no sample."""
+        now = self._now()
+        values = [
+            point.value
+            for series in self._samples.matching(name, attributes, now)
+            for point in series.points
+            if point.at > now - seconds
+        ]
+        return sum(values) if values else None

@@ -1,0 +1,304 @@
+"""The memory of the last minutes, with time passed in."""
+
+import math
+import random
+
+import pytest
+
+from monitord.histogram import RELATIVE_ERROR
+from monitord.intake.samples import AGE_SECONDS, Point, Samples
+from monitord.intake.window import Window
+from monitord.model import Batch, ErrorInfo, Metric, MetricKind, Reading, Reason, Request
+
+
+START = 1_800_000_000.0
+
+
+class Clock:
+    def __init__(self) -> None:
+        self.now = START
+
+    def __call__(self) -> float:
+        return self.now
+
+
+def request(at: float, ms: float = 10.0, status: int = 200, raised: bool = False) -> Request:
+    return Request(
+        time=at,
+        service="shop",
+        method="GET",
+        route="/orders/{id}",
+        status=status,
+        duration_ms=ms,
+        error=ErrorInfo(type="ValueError") if raised else None,
+    )
+
+
+def metric(
+    at: float, value: float, name: str = "m", kind: MetricKind = "gauge", **attributes: str
+) -> Metric:
+    return Metric(time=at, name=name, value=value, kind=kind, attributes=attributes)
+
+
+def filled(*events: Request | Metric, clock: Clock | None = None) -> Window:
+    window = Window(clock or Clock())
+    window.add(
+        Batch(
+            received_at=START,
+            requests=[event for event in events if isinstance(event, Request)],
+            metrics=[event for event in events if isinstance(event, Metric)],
+        )
+    )
+    return window
+
+
+class TestRequests:
+    def test_none_without_a_request(self) -> None:
+        """No request is no latency, not a latency of zero."""
+        assert filled().requests(60) is None
+
+    def test_totals(self) -> None:
+        """Errors are 5xx and exceptions, other 4xx stand apart, sum and maximum are exact."""
+        window = filled(
+            request(START, 10),
+            request(START, 20, status=404),
+            request(START, 30, status=500),
+            request(START, 40, raised=True),
+            request(START, 60, status=422, raised=True),
+        )
+
+        stats = window.requests(60)
+
+        assert stats is not None
+        assert (stats.count, stats.errors, stats.client_errors) == (5, 3, 1)
+        assert (stats.avg_ms, stats.max_ms) == (32, 60)
+
+    def test_quantiles_over_many_slots(self) -> None:
+        """Quantiles of an hour are those of all its durations, within the histogram's error."""
+        draw = random.Random(7)
+        clock = Clock()
+        window = Window(clock)
+        durations = []
+        for _ in range(300):
+            clock.now += 10
+            batch = [draw.lognormvariate(3, 1) for _ in range(20)]
+            durations += batch
+            window.add(
+                Batch(clock.now, [request(clock.now - draw.uniform(0, 30), ms) for ms in batch])
+            )
+
+        stats = window.requests(3_600)
+
+        assert stats is not None
+        assert stats.count == len(durations)
+        durations.sort()
+        for q, measured in ((0.5, stats.p50_ms), (0.95, stats.p95_ms), (0.99, stats.p99_ms)):
+            exact = durations[math.ceil(q * len(durations)) - 1]
+            assert measured == pytest.approx(exact, rel=RELATIVE_ERROR)
+
+    def test_the_window_moves_on(self) -> None:
+        """A request leaves the window of a minute when that is over, and that of an hour later."""
+        clock = Clock()
+        window = filled(request(START), clock=clock)
+
+        clock.now = START + 59
+        assert window.requests(60) is not None
+        clock.now = START + 71
+        assert window.requests(60) is None
+        assert window.requests(3_600) is not None
+        clock.now = START + 3_611
+        assert window.requests(3_600) is None
+
+    def test_slots_are_used_again_from_zero(self) -> None:
+        """What a slot held an hour ago is not in it any more."""
+        clock = Clock()
+        window = filled(request(START, 1_000, status=500), clock=clock)
+        clock.now = START + 3_610
+
+        window.add(Batch(clock.now, [request(clock.now, 5)]))
+
+        stats = window.requests(60)
+        assert stats is not None
+        assert (stats.count, stats.errors, stats.max_ms, stats.avg_ms) == (1, 0, 5, 5)
+
+    def test_time_of_the_request_counts(self) -> None:
+        """Late requests count where they belong, early ones now, those out of memory nowhere."""
+        window = filled(
+            request(START - 595), request(START + 500), request(START - 3_700), request(START)
+        )
+
+        minute, hour = window.requests(60), window.requests(3_600)
+
+        assert minute is not None
+        assert minute.count == 2
+        assert hour is not None
+        assert (hour.count, hour.seconds) == (3, 600)
+
+    def test_rate_is_over_the_time_that_was_watched(self) -> None:
+        """Twenty seconds after the start, the rate is over twenty seconds, not over the hour."""
+        clock = Clock()
+        window = filled(*[request(START)] * 100, clock=clock)
+        clock.now = START + 20
+
+        stats = window.requests(3_600)
+
+        assert stats is not None
+        assert stats.seconds == 20
+        assert stats.per_second == 5
+
+
+class TestSamples:
+    def test_latest_over_matching_series(self) -> None:
+        """Given attributes must match; those left out are free, and the newest point wins."""
+        window = filled(
+            metric(START - 20, 1, target="main", state="idle"),
+            metric(START - 10, 2, target="main", state="active"),
+            metric(START - 5, 3, target="other", state="active"),
+        )
+
+        assert window.latest("m") == Point(START - 5, 3)
+        assert window.latest("m", target="main") == Point(START - 10, 2)
+        assert window.latest("m", target="main", state="idle") == Point(START - 20, 1)
+        assert window.latest("m", target="main", state="gone") is None
+        assert window.latest("n") is None
+
+    def test_an_old_value_is_no_value(self) -> None:
+        """What was last seen longer ago than `within` is unknown now."""
+        clock = Clock()
+        window = filled(metric(START, 1), clock=clock)
+        clock.now = START + 61
+
+        assert window.latest("m") is None
+        assert window.latest("m", within=120) == Point(START, 1)
+
+    def test_series_and_age(self) -> None:
+        """Points come oldest first and leave after 15 minutes."""
+        clock = Clock()
+        window = Window(clock)
+        for step in range(100):
+            clock.now = START + step * 10
+            window.add(Batch(clock.now, metrics=[metric(clock.now, step, target="main")]))
+
+        [(attributes, points)] = window.series("m", target="main")
+
+        assert attributes == {"target": "main"}
+        assert [point.value for point in points] == [float(step) for step in range(10, 100)]
+        clock.now += AGE_SECONDS
+        assert window.series("m") == []
+
+    def test_total_of_a_counter(self) -> None:
+        """Increments add up over time and series; no sample is None, not zero."""
+        clock = Clock()
+        window = Window(clock)
+        for step in range(10):
+            clock.now = START + step * 10
+            window.add(
+                Batch(
+                    clock.now,
+                    metrics=[
+                        metric(clock.now, 2, kind="counter", target="main", cpu="0"),
+                        metric(clock.now, 3, kind="counter", target="main", cpu="1"),
+                    ],
+                )
+            )
+
+        assert window.total("m", 60, target="main") == 30
+        assert window.total("m", 60, cpu="1") == 18
+        assert window.total("m", 5, cpu="1") == 3
+        assert window.total("m", 60, target="other") is None
+
+    def test_samples_close_together_share_a_point(self) -> None:
+        """A thousand samples a second are a point each five seconds; no increment is lost."""
+        clock = Clock()
+        window = Window(clock)
+        for step in range(30_000):
+            clock.now = START + step / 1_000
+            window.add(
+                Batch(
+                    clock.now,
+                    metrics=[metric(clock.now, step), metric(clock.now, 1, "c", "counter")],
+                )
+            )
+
+        [(_, gauges)] = window.series("m")
+        [(_, counters)] = window.series("c")
+        assert (len(gauges), len(counters)) == (6, 6)
+        assert gauges[-1] == Point(START + 29.999, 29_999)
+        assert [point.value for point in counters] == [5_000] * 6
+
+    def test_late_samples(self) -> None:
+        """A late sample changes no newer gauge, and its increment still counts."""
+        window = filled(
+            metric(START, 5),
+            metric(START - 30, 9),
+            metric(START, 5, "c", "counter"),
+            metric(START - 30, 9, "c", "counter"),
+            metric(START - 2_000, 9, "c", "counter"),
+        )
+
+        assert window.latest("m") == Point(START, 5)
+        assert window.total("c", 60) == 14
+
+    def test_services_have_series_of_their_own(self) -> None:
+        """Two services that push the same name do not mix; the service is an attribute."""
+        window = filled(
+            Metric(time=START, name="m", value=1, service="shop"),
+            Metric(time=START, name="m", value=2, service="mail"),
+        )
+
+        assert window.latest("m", service="shop") == Point(START, 1)
+        assert window.latest("m", service="mail") == Point(START, 2)
+
+    def test_number_of_series_is_bounded(self) -> None:
+        """Above the bound new pushed series are not kept; scraped ones have room of their own."""
+        samples = Samples(pushed=10, scraped=10)
+        flood = [
+            Metric(time=START, name="m", value=1, service="shop", attributes={"user": str(user)})
+            for user in range(100)
+        ]
+
+        samples.add(flood, START)
+        samples.add([metric(START, 7, target="main")], START)
+
+        assert len(list(samples.matching("m", {"service": "shop"}, START))) == 10
+        assert len(list(samples.matching("m", {"target": "main"}, START))) == 1
+
+    def test_dead_series_make_room(self) -> None:
+        """Series without a recent point give their place to new ones."""
+        samples = Samples(scraped=10)
+        samples.add([metric(START, 1, disk=str(disk)) for disk in range(10)], START)
+        later = START + AGE_SECONDS + 1
+
+        samples.add([metric(later, 2, disk=str(disk)) for disk in range(10, 20)], later)
+
+        assert len(list(samples.matching("m", {}, later))) == 10
+
+
+class TestTargets:
+    def test_since_is_the_last_change(self) -> None:
+        """Down since the first failed reading, with the reason of the last one."""
+        window = Window(lambda: START)
+        window.expect("main", "redis")
+        [expected] = window.targets()
+
+        window.note(Reading("main", "redis", START, True, 1.0))
+        window.note(Reading("main", "redis", START + 10, False, 1.0, Reason.REFUSED, "first"))
+        window.note(Reading("main", "redis", START + 20, False, 1.0, Reason.TIMEOUT, "second"))
+
+        [down] = window.targets()
+        assert (expected.up, expected.since, expected.last_reading_at) == (None, None, None)
+        assert (down.up, down.since, down.last_reading_at) == (False, START + 10, START + 20)
+        assert (down.reason, down.detail) == (Reason.TIMEOUT, "second")
+
+    def test_name_and_kind_are_one_target(self) -> None:
+        """A Redis and a PostgreSQL of the same name are two; expecting one twice is once."""
+        window = Window(lambda: START)
+        window.expect("main", "redis")
+        window.expect("main", "postgres")
+        window.note(Reading("main", "redis", START, True, 1.0))
+        window.expect("main", "redis")
+
+        assert [(status.kind, status.up) for status in window.targets()] == [
+            ("redis", True),
+            ("postgres", None),
+        ]
