@@ -46,6 +46,8 @@ class Store:
         self.since = time.time()
         self.detail = "connecting"
         self.timeout = config.timeout
+        # Changes when the schema was made or grew: what was remembered of the store may be wrong.
+        self.epoch = 0
         self._dsn = dsn
         self._instance = instance
         self._telemetry = telemetry
@@ -169,6 +171,7 @@ class Store:
     async def _prepare(self, connection: Connection) -> None:
         applied = await migrate(connection)
         if applied:
+            self.epoch += 1
             log.info("store.migrated", migrations=applied)
         self._host_id = await host_id(connection, self._instance)
 
