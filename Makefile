@@ -4,7 +4,7 @@ VENV   ?= .venv
 BIN    := $(VENV)/bin
 WEB    := $(shell find web -path web/node_modules -prune -o -path web/dist -prune -o -type f -print)
 
-.PHONY: demo test bench check lint types build lock clean help
+.PHONY: demo test test-wheel bench check lint types build lock clean help
 
 help:  ## show this list
 	@grep -E '^[a-z]+:.*##' $(MAKEFILE_LIST) | sed 's/:.*##/\t/' | expand -t 10
@@ -14,6 +14,13 @@ demo: $(VENV)/.run  ## a shop under traffic, monitored: shows the page's address
 
 test: $(VENV)/.dev  ## every test, on real servers
 	@$(BIN)/python -m pytest
+
+# -P keeps the checkout off sys.path, so that what is imported is what the wheel carries.
+test-wheel: build requirements/dev.lock  ## every test, on the built wheel in an environment of its own
+	@rm -rf $(VENV)-wheel && $(PYTHON) -m venv $(VENV)-wheel
+	@$(VENV)-wheel/bin/python -m pip install --quiet --disable-pip-version-check --require-hashes -r requirements/dev.lock
+	@$(VENV)-wheel/bin/python -m pip install --quiet --disable-pip-version-check --no-deps build/monitord-*.whl
+	@$(VENV)-wheel/bin/python -P -m pytest
 
 bench: $(VENV)/.dev  ## measure; prints a table and writes tests/bench/results.json
 	@$(BIN)/python -m tests.bench
@@ -27,13 +34,14 @@ types: $(VENV)/.dev
 	@$(BIN)/mypy
 
 build: $(VENV)/.dev  ## the wheel, in build/
-	@$(BIN)/python -m pip wheel --no-deps --no-build-isolation --wheel-dir build .
+	@rm -f build/monitord-*.whl
+	@$(BIN)/python -m pip wheel --quiet --disable-pip-version-check --no-deps --no-build-isolation --wheel-dir build .
 
 lock:  ## write requirements/*.lock anew (needs uv)
 	@requirements/lock
 
 clean:  ## remove everything that was installed or built
-	rm -rf $(VENV) build web/dist web/node_modules
+	rm -rf $(VENV) $(VENV)-wheel build web/dist web/node_modules
 
 $(BIN)/python:
 	@$(PYTHON) -c 'import sys; sys.exit(sys.version_info < (3, 11))' || { echo "monitord needs Python 3.11 or newer; set PYTHON=..."; exit 1; }
