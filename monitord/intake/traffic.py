@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+import math
+
 from collections.abc import Sequence
 
 import numpy as np
@@ -85,13 +87,36 @@ class Traffic:
         chosen = (self._slots >= oldest) & (self._slots <= newest)
         if not chosen.any():
             return None
-        totals = self._totals[chosen]
         oldest = max(oldest, min(self._first, int(self._slots[chosen].min())))
+        return self._sum(chosen, max(now - oldest * SLOT_SECONDS, 1.0))
+
+    def points(
+        self, start: float, step: float, count: int, now: float
+    ) -> list[RequestStats | None]:
+        """
+        Return the same for `count` steps of `step` seconds from `start` (Unix seconds).
+
+        A slot counts in the step it begins in; `seconds` of an answer is the time its slots cover.
+        """
+        newest = int(now // SLOT_SECONDS)
+        steps = np.floor((self._slots * SLOT_SECONDS - start) / step).astype(np.int64)
+        steps[(self._slots <= newest - SLOTS) | (self._slots > newest)] = -1
+        found: list[RequestStats | None] = [None] * count
+        for place in np.unique(steps[(steps >= 0) & (steps < count)]).tolist():
+            # The step's slots by number, from the first that begins in it to the next step's.
+            begun = math.ceil((start + place * step) / SLOT_SECONDS)
+            ended = math.ceil((start + (place + 1) * step) / SLOT_SECONDS)
+            covered = min(ended * SLOT_SECONDS, now) - begun * SLOT_SECONDS
+            found[place] = self._sum(steps == place, max(covered, 1.0))
+        return found
+
+    def _sum(self, chosen: NDArray[np.bool_], seconds: float) -> RequestStats:
+        totals = self._totals[chosen]
         return stats(
             Histogram(self._counts[chosen].sum(axis=0, dtype=np.int64)),
             errors=int(totals[:, ERRORS].sum()),
             client_errors=int(totals[:, CLIENT_ERRORS].sum()),
             sum_ms=float(totals[:, SUM_MS].sum()),
             max_ms=float(totals[:, MAX_MS].max()),
-            seconds=max(now - oldest * SLOT_SECONDS, 1.0),
+            seconds=seconds,
         )

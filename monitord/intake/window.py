@@ -50,6 +50,10 @@ class Window:
         """Return the requests of the last `seconds`, at most an hour; None if there were none."""
         return self._traffic.stats(seconds, self._now())
 
+    def request_points(self, start: float, step: float, count: int) -> list[RequestStats | None]:
+        """Return the requests of each of `count` steps of `step` seconds from `start`."""
+        return self._traffic.points(start, step, count, self._now())
+
     def latest(self, name: str, /, *, within: float = 60.0, **attributes: str) -> Point | None:
         """Return the newest point, not older than `within` seconds, of all series that match."""
         now = self._now()

@@ -147,6 +147,43 @@ class TestRequests:
         assert stats.per_second == 5
 
 
+class TestRequestPoints:
+    def test_each_step_has_its_own_requests(self) -> None:
+        """Steps without a request are None; the others hold theirs and the time they cover."""
+        clock = Clock()
+        clock.now = START + 100
+        window = filled(request(START + 5, 10.0), request(START + 65, 30.0, 500), clock=clock)
+
+        first, second, third = window.request_points(START, 30.0, 3)
+
+        assert first is not None
+        assert (first.count, first.avg_ms, first.seconds) == (1, 10.0, 30.0)
+        assert second is None
+        assert third is not None
+        assert (third.count, third.errors, third.avg_ms) == (1, 1, 30.0)
+
+    def test_the_step_under_way_covers_what_has_passed(self) -> None:
+        """A rate of the newest step is not thinned by time to come."""
+        clock = Clock()
+        clock.now = START + 20
+        window = filled(request(START + 15), clock=clock)
+
+        (newest,) = window.request_points(START, 60.0, 1)
+
+        assert newest is not None
+        assert newest.seconds == 20.0
+
+    def test_what_is_older_than_memory_is_gone(self) -> None:
+        """A slot that was not used again since is no point any more."""
+        clock = Clock()
+        window = filled(request(START), clock=clock)
+        clock.now = START + 4_000
+
+        points = window.request_points(START - 60, 60.0, 70)
+
+        assert points == [None] * 70
+
+
 class TestSamples:
     def test_latest_over_matching_series(self) -> None:
         """Given attributes must match; those left out are free, and the newest point wins."""
