@@ -168,9 +168,19 @@ MISTAKES = [
         "2: web.port: expected ${NAME} or ${NAME:-default}, found a '${' of another form",
     ),
     (
-        "web:\n  read_tokens:\n  - ${UNSET:-}",
+        "web:\n  read_tokens:\n  - ${UNSET:-hunter2}",
         "3: web.read_tokens[0]: expected a token of 16 or more letters, digits or signs"
-        " without blanks, found nothing (from the environment)",
+        " without blanks, found *** (from the environment)",
+    ),
+    (
+        "targets:\n  redis:\n    main:\n      url: ${UNSET:-}",
+        "4: targets.redis.main.url: expected an address such as 'redis://user@host:6379/0',"
+        " found nothing (from the environment)",
+    ),
+    (
+        "web:\n  read_tokens: ['']",
+        "2: web.read_tokens[0]: expected a token of 16 or more letters,"
+        " digits or signs without blanks, found nothing",
     ),
     # more than one key
     (
@@ -376,6 +386,15 @@ def test_expansion_is_of_values_and_once(tmp_path: Path) -> None:
 
     assert password == Secret("${A}-${B}")
     assert "unknown key" in said(tmp_path, "${W}: {}", W="web")[0]
+
+
+def test_empty_variable_leaves_an_item_out(tmp_path: Path) -> None:
+    """
+    A list's item taken from an empty variable is not there; it never is an empty token.
+    """
+    file = write(tmp_path, "web:\n  read_tokens: ['${A:-}', '${B}', '${C:-}']\n")
+
+    assert load(file, {"A": "", "B": TOKEN}).web.read_tokens == (Secret(TOKEN),)
 
 
 def test_environment_wins_over_the_file(tmp_path: Path) -> None:

@@ -127,12 +127,21 @@ class Reader:
         places = [(item, f"{path}[{index}]") for index, item in enumerate(node.nodes)]
         values: list[Any] = []
         for item, here in places:
+            if self._is_left_out(item):
+                continue
             self.lines[here] = item.line
             try:
                 values.append(self._scalar(kind.kind, item, here))
             except _Wrong:
                 continue
         return tuple(values)
+
+    def _is_left_out(self, node: tree.Node) -> bool:
+        """Say whether a list's item comes from a variable that is empty: then it is not there."""
+        try:
+            return isinstance(node, tree.Scalar) and expand(node.text, self._environ) == ("", True)
+        except ExpansionError:
+            return False
 
     def _scalar(self, kind: Kind, node: tree.Node, path: str) -> Any:
         if not isinstance(node, tree.Scalar) or node.empty:
