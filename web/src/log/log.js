@@ -1,0 +1,103 @@
+// The log panel: stream, filters, pause, and what its controls say.
+
+import { openLine } from "./drawer.js";
+import { gapElement, lineElement } from "./line.js";
+import { LogStream } from "./stream.js";
+import { Tail } from "./tail.js";
+
+
+const TYPING_MS = 300;
+const WORDS = {
+  connecting: "Connecting",
+  live: "Live",
+  stopped: "monitord stopped",
+  reconnecting: "Connection lost, reconnecting",
+};
+
+const panel = document.getElementById("log");
+const list = panel.querySelector("[data-log]");
+const stateText = panel.querySelector("[data-log-state]");
+const empty = panel.querySelector("[data-log-empty]");
+const level = document.getElementById("log-level");
+const text = document.getElementById("log-text");
+const pauseButton = document.getElementById("log-pause");
+const newest = document.getElementById("log-newest");
+
+// Element -> the entry it shows; an entry goes with its element.
+const entries = new WeakMap();
+const tail = new Tail(list, show);
+const stream = new LogStream(`${document.body.dataset.base}/api/monitoring/advanced/logs/stream`, {
+  line: (entry) => tail.push(() => made(entry)),
+  gap: (dropped) => tail.push(() => gapElement(dropped)),
+  state: (name) => {
+    panel.dataset.state = name;
+    show();
+  },
+});
+
+function made(entry) {
+  const line = lineElement(entry);
+  entries.set(line, entry);
+  return line;
+}
+
+function lines(count) {
+  return `${count.toLocaleString("en-US")} new ${count === 1 ? "line" : "lines"}`;
+}
+
+function show() {
+  const { held, paused, following } = tail;
+  const word = WORDS[panel.dataset.state];
+  const waiting = held ? `, ${lines(held)}` : "";
+  const said = panel.dataset.state === "live" && paused ? `Paused${waiting}` : word;
+  if (stateText.textContent !== said) stateText.textContent = said;
+  panel.toggleAttribute("data-paused", paused);
+  pauseButton.setAttribute("aria-pressed", String(paused));
+  newest.hidden = following || paused;
+  newest.querySelector("[data-count]").textContent = held ? lines(held) : "Newest";
+  const filtered = level.value || text.value.trim();
+  empty.hidden = list.childElementCount > 0;
+  empty.textContent = filtered ? "No line passes the filter yet" : "Waiting for log lines";
+}
+
+function reopen() {
+  const query = new URLSearchParams();
+  if (level.value) query.set("level", level.value);
+  if (text.value.trim()) query.set("text", text.value.trim());
+  tail.clear();
+  stream.open(query.size ? `?${query}` : "");
+}
+
+function togglePause() {
+  tail.pause(!tail.paused);
+}
+
+// Up and down walk the lines, Enter opens one.
+function walk(event) {
+  const line = event.target.closest(".line");
+  if (event.key === "Enter" && line) openLine(entries.get(line));
+  const step = { ArrowDown: "nextElementSibling", ArrowUp: "previousElementSibling" }[event.key];
+  if (!step) return;
+  event.preventDefault();
+  let next = line ? line[step] : list.lastElementChild;
+  while (next && !next.classList.contains("line")) next = next[step];
+  next?.focus();
+}
+
+export function startLog() {
+  let typing = 0;
+  level.addEventListener("change", reopen);
+  text.addEventListener("input", () => {
+    clearTimeout(typing);
+    typing = setTimeout(reopen, TYPING_MS);
+  });
+  pauseButton.addEventListener("click", togglePause);
+  newest.addEventListener("click", () => tail.follow());
+  list.addEventListener("keydown", walk);
+  list.addEventListener("click", (event) => {
+    const line = event.target.closest(".line");
+    if (line && !String(getSelection())) openLine(entries.get(line));
+  });
+  reopen();
+  return { togglePause, focusFilter: () => text.focus() };
+}
