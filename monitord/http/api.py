@@ -1,0 +1,130 @@
+"""The handlers of `/api`: parameters in, one struct out. What they answer is made elsewhere."""
+
+from __future__ import annotations
+
+from functools import partial
+
+from aiohttp import web
+
+from monitord.errors import StoreError, StoreUnreachable
+from monitord.http import overview
+from monitord.http.answers import (
+    LogEntries,
+    MetricNames,
+    MetricPoints,
+    MetricSeries,
+    Overview,
+    TargetList,
+)
+from monitord.http.buckets import cut
+from monitord.http.charts import CHARTS, chart, memory_note, step_for
+from monitord.http.gather import draw_sparks, snapshot, spark_buckets
+from monitord.http.keys import MEMO, PORTS
+from monitord.http.lines import entry, line_filter
+from monitord.http.parameters import (
+    AGGREGATE,
+    ATTRIBUTES,
+    BEFORE,
+    END,
+    LEVEL,
+    LIMIT,
+    NAME,
+    RANGE,
+    START,
+    TEXT,
+    span_of,
+)
+from monitord.http.respond import answer, refusal
+from monitord.http.sources import in_time, memory, stored
+from monitord.http.summary import summary as make_summary
+
+
+# An acknowledged request must be counted within 2 s; several pages asking at once cost one reading.
+FRESH_SECONDS = 0.5
+
+
+async def get_overview(app: web.Application, range_seconds: float) -> Overview:
+    """Return the overview: figures of now, sparklines at most half a step old."""
+    ports, memo = app[PORTS], app[MEMO]
+    buckets = spark_buckets(ports, range_seconds)
+    age = min(60.0, buckets.step / 2)
+
+    async def make() -> Overview:
+        draw = partial(draw_sparks, ports, buckets)
+        sparks = await memo.get(("sparks", range_seconds), age, draw)
+        return overview.build(ports.kpis, await snapshot(ports, range_seconds, sparks))
+
+    # Counting the requests of a month takes longer than those of an hour, and changes less.
+    keep = min(30.0, max(FRESH_SECONDS, range_seconds / 7_200))
+    found: Overview = await memo.get(("overview", range_seconds), keep, make)
+    return found
+
+
+async def overview_of(request: web.Request) -> web.Response:
+    return answer(await get_overview(request.app, RANGE.of(request.query)))
+
+
+async def summary(request: web.Request) -> web.Response:
+    make = partial(make_summary, request.app[PORTS])
+    return answer(await request.app[MEMO].get("summary", FRESH_SECONDS, make))
+
+
+async def chart_of(request: web.Request) -> web.Response:
+    name = request.match_info["chart"]
+    if name not in CHARTS:
+        return refusal(404, f"no such chart; there are {', '.join(CHARTS)}")
+    ports = request.app[PORTS]
+    return answer(await chart(ports, name, span_of(request.query, ports.now())))
+
+
+async def targets(request: web.Request) -> web.Response:
+    return answer(TargetList(list(request.app[PORTS].window.targets())))
+
+
+async def metrics(request: web.Request) -> web.Response:
+    """Answer the names of all metrics, or the points of one."""
+    ports = request.app[PORTS]
+    name = NAME.of(request.query)
+    if not name:
+        return answer(MetricNames(sorted(await in_time(ports.metrics.names()))))
+    span = span_of(request.query, ports.now())
+    aggregate, attributes = AGGREGATE.of(request.query), ATTRIBUTES.of(request.query)
+    buckets = cut(span.start, span.end, step_for(ports, ""))
+    note = ""
+    try:
+        found = await stored(ports).metric(name, attributes, buckets, aggregate)
+    except (StoreError, StoreUnreachable) as error:
+        note = memory_note(error)
+        found = await memory(ports).metric(name, attributes, buckets, aggregate)
+    return answer(
+        MetricPoints(
+            name=name,
+            aggregate=aggregate,
+            start=buckets.start,
+            end=buckets.end,
+            step_seconds=buckets.step,
+            times=buckets.times,
+            series=[MetricSeries(attributes, values) for attributes, values in found],
+            source="memory" if note else "store",
+            note=note,
+        )
+    )
+
+
+async def logs(request: web.Request) -> web.Response:
+    """Answer a page of log lines, newest first."""
+    ports, query = request.app[PORTS], request.query
+    level, text, limit = LEVEL.of(query), TEXT.of(query), LIMIT.of(query)
+    before, start, end = BEFORE.of(query), START.of(query), END.of(query)
+    try:
+        page = await in_time(
+            ports.logs.page(
+                before=before, limit=limit, level_at_least=level, text=text, since=start, until=end
+            )
+        )
+        return answer(LogEntries([entry(line) for line in page.lines], page.next))
+    except (StoreError, StoreUnreachable) as error:
+        wanted = line_filter(level, text)
+        kept = [entry(line) for line in ports.bus.recent(1_000).lines if wanted.keeps(line)]
+        note = f"{error}; these are the newest lines, from memory"
+        return answer(LogEntries(kept[: -limit - 1 : -1], None, "memory", note))

@@ -1,0 +1,120 @@
+"""One key figure of one target, judged: value, text, state, since when. Pure functions."""
+
+from __future__ import annotations
+
+from collections.abc import Sequence
+
+from msgspec import Struct
+
+from monitord.http import units
+from monitord.http.answers import State
+from monitord.http.kpis import PLACEHOLDER, Kpi, Limits
+from monitord.http.snapshot import Points, Snapshot
+from monitord.http.values import KINDS, VALUES, RequestValue, TargetValue
+from monitord.model import TargetStatus
+
+
+class Figure(Struct, frozen=True):
+    """A judged value. `reason` says why it is bad or unknown; `since` is Unix seconds."""
+
+    kpi: Kpi
+    target: str
+    value: float | None
+    text: str
+    state: State
+    since: float | None = None
+    down_since: float | None = None
+    reason: str = ""
+
+
+def figures(kpi: Kpi, snapshot: Snapshot) -> list[Figure]:
+    """Return the figure of each target it applies to, in the order of the settings; never empty."""
+    kind = VALUES[kpi.value].kind
+    if kind == "api":
+        return [_known(kpi, "", snapshot)]
+    targets = [status for status in snapshot.targets if status.kind == kind]
+    found = [_of_target(kpi, status, snapshot) for status in targets]
+    return found or [_unknown(kpi, "", f"no {KINDS[kind]} is configured")]
+
+
+def worst(found: Sequence[Figure]) -> Figure:
+    """Return the one to show when there is room for one: a bad one, else one that is known."""
+    order: dict[State, int] = {"critical": 0, "warning": 1, "ok": 2, "unknown": 3}
+    return min(found, key=lambda figure: (order[figure.state], _goodness(figure)))
+
+
+def _goodness(figure: Figure) -> float:
+    if figure.value is None or figure.kpi.limits is None:
+        return 0.0
+    return -figure.value if figure.kpi.limits.better == "lower" else figure.value
+
+
+def _of_target(kpi: Kpi, status: TargetStatus, snapshot: Snapshot) -> Figure:
+    if status.up is None:
+        return _unknown(kpi, status.target, "waiting for the first reading")
+    if not status.up:
+        return _down(kpi, status)
+    return _known(kpi, status.target, snapshot)
+
+
+def _down(kpi: Kpi, status: TargetStatus) -> Figure:
+    """A target that is down has no values: not zero, but down since."""
+    reason = str(status.reason or "down")
+    value = VALUES[kpi.value]
+    known = value.when_down if isinstance(value, TargetValue) else None
+    text = "down" if known is None else units.text(known, value.unit)
+    return Figure(kpi, status.target, known, text, "critical", status.since, status.since, reason)
+
+
+def _unknown(kpi: Kpi, target: str, reason: str) -> Figure:
+    return Figure(kpi, target, None, reason, "unknown", reason=reason)
+
+
+def _known(kpi: Kpi, target: str, snapshot: Snapshot) -> Figure:
+    value = _number(kpi.value, target, kpi.window, snapshot)
+    if value is None:
+        return _unknown(kpi, target, kpi.absent)
+    text = _fill(kpi, target, value, snapshot)
+    if kpi.limits is None:
+        return Figure(kpi, target, value, text, "ok")
+    state = kpi.limits.judge(value)
+    if state == "ok":
+        return Figure(kpi, target, value, text, state)
+    points = snapshot.trails.get((target, kpi.value), ())
+    reason = beyond(kpi.limits, value, VALUES[kpi.value].unit)
+    since = None if kpi.window is None else bad_since(points, kpi.limits, snapshot.at)
+    return Figure(kpi, target, value, text, state, since, reason=reason)
+
+
+def _number(name: str, target: str, window: float | None, snapshot: Snapshot) -> float | None:
+    value = VALUES[name]
+    if isinstance(value, RequestValue):
+        stats = snapshot.requests.get(window)
+        return None if stats is None else value.read(stats)
+    return snapshot.numbers.get((target, name, window or snapshot.range_seconds))
+
+
+def _fill(kpi: Kpi, target: str, value: float, snapshot: Snapshot) -> str:
+    """Return the text with its numbers in place; one that is unknown is a dash."""
+
+    def written(name: str) -> str:
+        number = value if name == "value" else _number(name, target, kpi.window, snapshot)
+        unit = VALUES[kpi.value if name == "value" else name].unit
+        return "—" if number is None else units.text(number, unit)
+
+    return PLACEHOLDER.sub(lambda match: written(match[1]), kpi.text)
+
+
+def beyond(limits: Limits, value: float, unit: str) -> str:
+    word = "above" if limits.better == "lower" else "below"
+    return f"{word} {units.text(limits.crossed(value), unit)}"
+
+
+def bad_since(points: Points, limits: Limits, now: float) -> float:
+    """Return since when the points have been beyond the limits without a break."""
+    since = now
+    for at, value in reversed(points):
+        if limits.judge(value) == "ok":
+            break
+        since = at
+    return since

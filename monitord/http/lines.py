@@ -1,0 +1,77 @@
+"""Log lines on their way out: which ones a reader wants, and how they are written."""
+
+from __future__ import annotations
+
+from collections.abc import Iterator
+
+import msgspec
+
+from msgspec import Struct
+
+from monitord.http.answers import LogEntry
+from monitord.http.respond import to_line
+from monitord.model import LEVELS, LogLine
+
+
+class LineFilter(Struct, frozen=True):
+    """
+    What a reader wants: lines of a level (OpenTelemetry severity) or worse that hold a text.
+
+    The text is looked for in message, logger, service, trace id and error, in upper or lower
+    case. A line of a level that is not known is kept, whatever the level asked for.
+    """
+
+    level: int = 0
+    text: str = ""
+
+    def keeps(self, line: LogLine) -> bool:
+        log = line.log
+        if LEVELS.get(log.level, self.level) < self.level:
+            return False
+        return not self.text or any(self.text in part.casefold() for part in _texts(line))
+
+
+def line_filter(level: int | None, text: str) -> LineFilter:
+    return LineFilter(level or 0, text.casefold())
+
+
+def _texts(line: LogLine) -> Iterator[str]:
+    log = line.log
+    yield from (log.message, log.logger, log.service, log.trace_id or "")
+    if log.error is not None:
+        yield from (log.error.type, log.error.message)
+
+
+def entry(line: LogLine) -> LogEntry:
+    """Return the line as the API writes it."""
+    log = line.log
+    return LogEntry(
+        id=line.cursor,
+        time=log.time,
+        level=log.level,
+        service=log.service,
+        logger=log.logger,
+        message=log.message,
+        trace_id=log.trace_id,
+        fields=log.fields,
+        error=None if log.error is None else msgspec.to_builtins(log.error),
+    )
+
+
+class Encoder:
+    """Writes each line as a server-sent event once, however many clients get it."""
+
+    def __init__(self, limit: int = 1_024) -> None:
+        self._limit = limit
+        self._events: dict[tuple[int, int, int], bytes] = {}
+
+    def event(self, line: LogLine) -> bytes:
+        """Return `id:` and `data:` of the line; JSON in ASCII, so that no text ends the event."""
+        key = (line.writer, line.seq, line.index)
+        event = self._events.get(key)
+        if event is None:
+            event = f"id: {line.cursor}\r\ndata: {to_line(entry(line))}\r\n\r\n".encode("ascii")
+            if len(self._events) >= self._limit:
+                del self._events[next(iter(self._events))]
+            self._events[key] = event
+        return event

@@ -1,0 +1,122 @@
+"""What the page and the API stand on: everything they read, handed in as one struct."""
+
+from __future__ import annotations
+
+import time
+
+from collections.abc import Callable, Mapping, Sequence
+from typing import Protocol
+
+from msgspec import Struct
+
+from monitord.http.kpis import Kpis
+from monitord.http.parameters import Aggregate
+from monitord.http.static import Assets
+from monitord.intake.bus import Bus
+from monitord.intake.window import Window
+from monitord.latency import RequestStats
+from monitord.model import LogLine
+from monitord.settings import Settings
+from monitord.telemetry import Telemetry
+
+
+class StoreStatus(Protocol):
+    """Whether the store answers. Reading it never asks the store."""
+
+    @property
+    def up(self) -> bool | None: ...
+
+    @property
+    def since(self) -> float: ...
+
+    @property
+    def detail(self) -> str: ...
+
+
+class RequestSeries(Protocol):
+    """Requests per step of time; None where there were none. Durations in ms."""
+
+    @property
+    def count(self) -> Sequence[int | None]: ...
+
+    @property
+    def avg_ms(self) -> Sequence[float | None]: ...
+
+    @property
+    def p50_ms(self) -> Sequence[float | None]: ...
+
+    @property
+    def p95_ms(self) -> Sequence[float | None]: ...
+
+    @property
+    def p99_ms(self) -> Sequence[float | None]: ...
+
+
+class RequestReader(Protocol):
+    """Reads what the store holds of requests. Raises StoreUnreachable, StoreError."""
+
+    async def stats(self, start: float, end: float) -> RequestStats | None: ...
+
+    async def points(self, start: float, end: float, step: float) -> RequestSeries: ...
+
+
+class MetricReader(Protocol):
+    """Reads the stored samples. Raises StoreUnreachable, StoreError."""
+
+    async def points(
+        self,
+        name: str,
+        attributes: Mapping[str, str],
+        start: float,
+        end: float,
+        step: float,
+        aggregate: Aggregate,
+    ) -> Sequence[tuple[Mapping[str, str], Sequence[float | None]]]: ...
+
+    async def names(self) -> Sequence[str]: ...
+
+
+class LogPage(Protocol):
+    """A page of lines, newest first; `next` is the cursor to go on from, None at the end."""
+
+    @property
+    def lines(self) -> Sequence[LogLine]: ...
+
+    @property
+    def next(self) -> str | None: ...
+
+
+class LogReader(Protocol):
+    """Reads the stored log. Times in Unix seconds. Raises StoreUnreachable, StoreError."""
+
+    async def page(
+        self,
+        *,
+        before: str | None,
+        limit: int,
+        level_at_least: int | None,
+        text: str,
+        since: float | None,
+        until: float | None,
+    ) -> LogPage: ...
+
+
+class Ports(Struct, frozen=True, kw_only=True):
+    """
+    The parts the web server reads. It owns none of them, and writes to none.
+
+    `checks` says by name which parts are ready; all must be, for `/readyz` to say so.
+    """
+
+    settings: Settings
+    window: Window
+    bus: Bus
+    store: StoreStatus
+    requests: RequestReader
+    metrics: MetricReader
+    logs: LogReader
+    telemetry: Telemetry
+    kpis: Kpis
+    assets: Assets
+    checks: Callable[[], Mapping[str, bool]]
+    now: Callable[[], float] = time.time

@@ -1,0 +1,273 @@
+"""
+The named values that `config/kpis.yaml` may show: where each is read, its unit, and its history.
+
+A value is read from memory (`Window`) or from the statistics of requests. None is unknown; a target
+that is down, or has not been read for a while, has no values at all.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Callable
+from typing import Literal
+
+from msgspec import Struct
+
+from monitord.intake.window import Window
+from monitord.latency import RequestStats
+
+
+# What is known of the requests per step of time, and can be drawn.
+RequestColumn = Literal["avg_ms", "p50_ms", "p95_ms", "p99_ms", "per_second"]
+
+
+class Trail(Struct, frozen=True):
+    """The stored series that shows how a value came about; drawn times `scale`."""
+
+    metric: str
+    scale: float = 1.0
+    attributes: dict[str, str] = {}
+
+
+class View:
+    """One target's newest numbers. A number older than `within` seconds is no number."""
+
+    def __init__(self, window: Window, target: str, within: float) -> None:
+        self._window = window
+        self._target = target
+        self.within = within
+
+    def latest(self, name: str, **attributes: str) -> float | None:
+        point = self._window.latest(name, within=self.within, target=self._target, **attributes)
+        return None if point is None else point.value
+
+    def total(self, name: str, seconds: float, **attributes: str) -> float | None:
+        """Return the sum of a counter's increments; never over less than one scrape."""
+        seconds = max(seconds, self.within)
+        return self._window.total(name, seconds, target=self._target, **attributes)
+
+    def all_of(self, name: str) -> list[tuple[dict[str, str], float]]:
+        """Return the newest value of every series of the metric, with its attributes."""
+        found = []
+        for attributes, _ in self._window.series(name, target=self._target):
+            point = self._window.latest(name, within=self.within, **attributes)
+            if point is not None:
+                found.append((attributes, point.value))
+        return found
+
+
+Read = Callable[[View, float], float | None]
+
+
+class TargetValue(Struct, frozen=True):
+    """
+    A number of a target of one kind. `read` gets the view and the window in seconds.
+
+    `when_down` is what is known of it while the target is down: for most values, nothing.
+    """
+
+    kind: str
+    unit: str
+    read: Read
+    trail: Trail | None = None
+    when_down: float | None = None
+
+
+class RequestValue(Struct, frozen=True):
+    """A number of the application's requests. `read` gets the statistics of the window."""
+
+    unit: str
+    read: Callable[[RequestStats], float | None]
+    column: RequestColumn | None = None
+    kind: str = "api"
+
+
+Value = TargetValue | RequestValue
+
+
+def gauge(name: str, scale: float = 1.0, **attributes: str) -> Read:
+    """Read the newest sample, times `scale`."""
+
+    def read(view: View, seconds: float) -> float | None:
+        value = view.latest(name, **attributes)
+        return None if value is None else value * scale
+
+    return read
+
+
+def increase(name: str) -> Read:
+    """Read how much a counter grew within the window."""
+
+    def read(view: View, seconds: float) -> float | None:
+        return view.total(name, seconds)
+
+    return read
+
+
+def share(part: str, rest: str) -> Read:
+    """Read part / (part + rest) of two counters' growth within the window, in percent."""
+
+    def read(view: View, seconds: float) -> float | None:
+        parts, rests = view.total(part, seconds), view.total(rest, seconds)
+        if parts is None or rests is None or not parts + rests:
+            return None
+        return 100 * parts / (parts + rests)
+
+    return read
+
+
+def quotient(part: str, whole: str) -> Read:
+    """Read part / whole of two gauges, in percent."""
+
+    def read(view: View, seconds: float) -> float | None:
+        parts, wholes = view.latest(part), view.latest(whole)
+        return 100 * parts / wholes if parts is not None and wholes else None
+
+    return read
+
+
+def sum_of(name: str) -> Read:
+    """Read the sum over all series of a gauge."""
+
+    def read(view: View, seconds: float) -> float | None:
+        found = view.all_of(name)
+        return sum(value for _, value in found) if found else None
+
+    return read
+
+
+def fullest(name: str, scale: float = 1.0) -> Read:
+    """Read a gauge of the mount point whose disk is fullest."""
+
+    def read(view: View, seconds: float) -> float | None:
+        disks = view.all_of("system.disk.utilization_ratio")
+        if not disks:
+            return None
+        attributes, _ = max(disks, key=lambda disk: disk[1])
+        return gauge(name, scale, mountpoint=attributes.get("mountpoint", ""))(view, seconds)
+
+    return read
+
+
+def connected(view: View, seconds: float) -> float | None:
+    """Read that the target answers; it is asked only of targets that do."""
+    return 1.0
+
+
+def slow_statements(view: View, seconds: float) -> float | None:
+    """Read the slow statements of pg_stat_statements; without it, those that run slowly now."""
+    found = view.latest("postgres.statements.slow")
+    return view.latest("postgres.queries.slow") if found is None else found
+
+
+def error_rate(stats: RequestStats) -> float | None:
+    return 100 * stats.errors / stats.count if stats.count else None
+
+
+def client_error_rate(stats: RequestStats) -> float | None:
+    return 100 * stats.client_errors / stats.count if stats.count else None
+
+
+_REDIS: dict[str, TargetValue] = {
+    "redis.connected": TargetValue("redis", "yes_no", connected, when_down=0.0),
+    "redis.memory_used": TargetValue(
+        "redis", "bytes", gauge("redis.memory.used_bytes"), Trail("redis.memory.used_bytes")
+    ),
+    "redis.memory_max": TargetValue("redis", "bytes", gauge("redis.memory.max_bytes")),
+    "redis.memory_percent": TargetValue(
+        "redis", "percent", quotient("redis.memory.used_bytes", "redis.memory.max_bytes")
+    ),
+    "redis.keys": TargetValue("redis", "count", gauge("redis.keys"), Trail("redis.keys")),
+    "redis.hit_rate": TargetValue(
+        "redis",
+        "percent",
+        share("redis.keyspace.hits", "redis.keyspace.misses"),
+        Trail("redis.keyspace.hit_ratio", 100),
+    ),
+    "redis.evicted_keys": TargetValue("redis", "count", increase("redis.keys.evicted")),
+    "redis.clients": TargetValue(
+        "redis", "count", gauge("redis.clients.connected"), Trail("redis.clients.connected")
+    ),
+    "redis.commands_per_second": TargetValue(
+        "redis",
+        "per_second",
+        gauge("redis.commands_per_second"),
+        Trail("redis.commands_per_second"),
+    ),
+}
+
+_POSTGRES: dict[str, TargetValue] = {
+    "postgres.connections_active": TargetValue(
+        "postgres", "count", gauge("postgres.connections", state="active")
+    ),
+    "postgres.connections_idle": TargetValue(
+        "postgres", "count", gauge("postgres.connections", state="idle")
+    ),
+    "postgres.connections_total": TargetValue(
+        "postgres", "count", gauge("postgres.connections.total")
+    ),
+    "postgres.connections_max": TargetValue("postgres", "count", gauge("postgres.connections.max")),
+    "postgres.connections_percent": TargetValue(
+        "postgres", "percent", quotient("postgres.connections.total", "postgres.connections.max")
+    ),
+    "postgres.cache_hit_ratio": TargetValue(
+        "postgres",
+        "percent",
+        share("postgres.blocks.hit", "postgres.blocks.read"),
+        Trail("postgres.cache.hit_ratio", 100),
+    ),
+    "postgres.commits_per_second": TargetValue(
+        "postgres",
+        "per_second",
+        gauge("postgres.commits_per_second"),
+        Trail("postgres.commits_per_second"),
+    ),
+    "postgres.database_size": TargetValue(
+        "postgres", "bytes", sum_of("postgres.database.size_bytes")
+    ),
+    "postgres.slow_queries": TargetValue("postgres", "count", slow_statements),
+    "postgres.blocked_queries": TargetValue(
+        "postgres", "count", gauge("postgres.queries.blocked"), Trail("postgres.queries.blocked")
+    ),
+}
+
+_SYSTEM: dict[str, TargetValue] = {
+    "system.cpu": TargetValue(
+        "host",
+        "percent",
+        gauge("system.cpu.utilization_ratio", 100),
+        Trail("system.cpu.utilization_ratio", 100),
+    ),
+    "system.cores": TargetValue("host", "count", gauge("system.cpu.count")),
+    "system.memory_used": TargetValue("host", "bytes", gauge("system.memory.used_bytes")),
+    "system.memory_total": TargetValue("host", "bytes", gauge("system.memory.total_bytes")),
+    "system.memory": TargetValue(
+        "host",
+        "percent",
+        gauge("system.memory.utilization_ratio", 100),
+        Trail("system.memory.utilization_ratio", 100),
+    ),
+    "system.disk_used": TargetValue("host", "bytes", fullest("system.disk.used_bytes")),
+    "system.disk_total": TargetValue("host", "bytes", fullest("system.disk.total_bytes")),
+    "system.disk": TargetValue("host", "percent", fullest("system.disk.utilization_ratio", 100)),
+}
+
+_API: dict[str, RequestValue] = {
+    "api.latency_avg": RequestValue("ms", lambda stats: stats.avg_ms, "avg_ms"),
+    "api.latency_p50": RequestValue("ms", lambda stats: stats.p50_ms, "p50_ms"),
+    "api.latency_p95": RequestValue("ms", lambda stats: stats.p95_ms, "p95_ms"),
+    "api.latency_p99": RequestValue("ms", lambda stats: stats.p99_ms, "p99_ms"),
+    "api.latency_max": RequestValue("ms", lambda stats: stats.max_ms),
+    "api.requests": RequestValue("count", lambda stats: stats.count),
+    "api.requests_per_second": RequestValue(
+        "per_second", lambda stats: stats.per_second, "per_second"
+    ),
+    "api.errors": RequestValue("count", lambda stats: stats.errors),
+    "api.error_rate": RequestValue("percent", error_rate),
+    "api.client_errors": RequestValue("count", lambda stats: stats.client_errors),
+    "api.client_error_rate": RequestValue("percent", client_error_rate),
+}
+
+VALUES: dict[str, Value] = {**_API, **_REDIS, **_POSTGRES, **_SYSTEM}
+
+# Kind of a target -> what the page calls it.
+KINDS = {"redis": "Redis", "postgres": "PostgreSQL", "host": "System", "api": "API"}
