@@ -43,6 +43,11 @@ EventDict = MutableMapping[str, Any]
 Key = tuple[str, int, str]
 
 
+def escaped(text: str) -> str:
+    """Return the text with every character a terminal might obey written as an escape."""
+    return _UNSAFE.sub(lambda found: f"\\u{ord(found[0]):04x}", text)
+
+
 def configure(log: LogSettings, stream: TextIO | None = None) -> None:
     """Send every record of structlog and of `logging` to `stream` (stderr), from `log.level` up."""
     stream = sys.stderr if stream is None else stream
@@ -146,7 +151,7 @@ def _key(record: logging.LogRecord) -> Key:
 def _as_json(_: Any, __: str, event: EventDict) -> str:
     first = {k: event.pop(k) for k in ("time", "level", "logger", "event") if k in event}
     text = json.dumps({**first, **event}, default=repr, ensure_ascii=False)
-    return _UNSAFE.sub(lambda found: f"\\u{ord(found[0]):04x}", text)
+    return escaped(text)
 
 
 def _console(stream: TextIO) -> Iterator[Processor]:
@@ -162,7 +167,7 @@ def _escaped(_: Any, __: str, event: EventDict) -> EventDict:
     """Escape what a terminal would obey. Only a traceback keeps its line breaks."""
     for name, value in event.items():
         if isinstance(value, str):
-            text = _UNSAFE.sub(lambda found: f"\\u{ord(found[0]):04x}", value)
+            text = escaped(value)
             event[name] = text if name == "exception" else text.replace("\n", "\\n")
     return event
 

@@ -27,8 +27,9 @@ LAYERS: list[tuple[int, set[str]]] = [
     (2, {"intake"}),
     (3, {"alerts", "embedded", "ingest", "notify", "scrapers", "store", "triage"}),
     (4, {"http", "schedule"}),
-    (5, {"app", "checks", "service"}),
-    (5, {"demo"}),
+    (5, {"app"}),
+    (5, {"service"}),
+    (5, {"checks", "demo", "migration"}),
     (5, {"cli"}),
     (5, {"__main__"}),
 ]

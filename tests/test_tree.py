@@ -71,7 +71,7 @@ def tracked() -> list[Path]:
 
 def texts() -> list[tuple[Path, str]]:
     paths = [path for path in tracked() if path.suffix not in BINARY]
-    return [(path, (ROOT / path).read_text(encoding="utf-8")) for path in paths]
+    return [(path, (ROOT / path).read_text(encoding="utf-8", errors="replace")) for path in paths]
 
 
 def test_top_level_names_are_the_agreed_ones() -> None:

@@ -1,0 +1,232 @@
+"""
+The command line: arguments in, one exit code out. What a command needs is imported by it alone.
+
+A user's mistake is one line on stderr and never a traceback; a traceback is a fault of monitord's.
+"""
+
+from __future__ import annotations
+
+import argparse
+import os
+import signal
+import sys
+
+from collections.abc import Awaitable, Callable, Iterator, Sequence
+from pathlib import Path
+from typing import TYPE_CHECKING
+
+from monitord import __version__
+from monitord.errors import MonitordError, SettingsError
+
+
+if TYPE_CHECKING:
+    import asyncio
+
+    from monitord.settings import Settings
+
+
+OK = 0
+FAILED = 1
+USAGE = 2
+MISSING = 3
+
+EXIT_CODES = """\
+exit codes:
+  0  done, or stopped by SIGINT or SIGTERM
+  1  check found something that does not work, or monitord failed
+  2  a mistake in the settings or on the command line
+  3  something monitord needs is not there or refuses: its store, a server program, a folder
+  128 + n  ended at once by the second signal n
+"""
+
+DEFAULT_CONFIG = Path("/etc/monitord/monitord.yaml")
+
+Work = Callable[["asyncio.Event"], Awaitable[None]]
+
+
+def main(argv: Sequence[str] | None = None) -> int:
+    """Run one command; return its exit code. Raises SystemExit: wrong usage, or --help."""
+    arguments = parser().parse_args(argv)
+    command: Callable[[argparse.Namespace], int] = arguments.command
+    try:
+        return command(arguments)
+    except KeyboardInterrupt:
+        return 128 + signal.SIGINT
+    except BrokenPipeError:  # the reader of our output, such as head, has seen enough
+        os.dup2(os.open(os.devnull, os.O_WRONLY), sys.stdout.fileno())
+        return OK
+    except Exception as error:  # noqa: BLE001 - the outermost border: told apart, told, exit code
+        return _failed(error)
+
+
+def parser() -> argparse.ArgumentParser:
+    """Return the parser of every command; each sets `command` to its function."""
+    top = argparse.ArgumentParser(
+        prog="monitord",
+        description="A monitoring sidecar: one process beside a web application.",
+        epilog=EXIT_CODES,
+        formatter_class=argparse.RawDescriptionHelpFormatter,
+    )
+    top.add_argument("--version", action="version", version=f"monitord {__version__}")
+    commands = top.add_subparsers(metavar="COMMAND", required=True)
+    for name, function, sentence, has_config in (
+        ("run", _run, "watch, take in, store and show, until stopped", True),
+        (
+            "check",
+            _check,
+            "read the settings, try the store and every target, say what mends",
+            True,
+        ),
+        ("demo", _demo, "run a sample shop under traffic, with monitord beside it", False),
+        ("migrate", _migrate, "bring the store's schema up to date", True),
+        ("version", _version, "print the version", False),
+    ):
+        sub = commands.add_parser(
+            name,
+            help=sentence,
+            description=f"{sentence[0].upper()}{sentence[1:]}.",
+            epilog=EXIT_CODES,
+            formatter_class=argparse.RawDescriptionHelpFormatter,
+        )
+        sub.set_defaults(command=function)
+        if has_config:
+            sub.add_argument(
+                "--config",
+                metavar="FILE",
+                type=Path,
+                help=f"the settings (else $MONITORD_CONFIG, else {DEFAULT_CONFIG} if it exists)",
+            )
+    return top
+
+
+def _run(arguments: argparse.Namespace) -> int:
+    settings = _settings(arguments)
+
+    import structlog
+
+    from monitord import logs, service
+
+    logs.configure(settings.log)
+    log = structlog.get_logger("monitord")
+    log.info("monitord.starting", version=__version__, settings=str(settings.source or "defaults"))
+    for warning in settings.warnings:
+        log.warning("settings.unwise", text=warning)
+
+    async def work(stop: asyncio.Event) -> None:
+        await service.serve(settings, stop=stop, ready=lambda _: None)
+
+    return _until_signal(work)
+
+
+def _check(arguments: argparse.Namespace) -> int:
+    settings = _settings(arguments)
+
+    import asyncio
+
+    from monitord import checks, logs
+    from monitord.settings import LogSettings
+
+    logs.configure(LogSettings(level="error"))
+    findings = asyncio.run(checks.check(settings))
+    for line in checks.lines(settings, findings):
+        print(line)
+    return OK if all(finding.complete for finding in findings) else FAILED
+
+
+def _demo(_: argparse.Namespace) -> int:
+    from monitord import logs, service
+    from monitord.demo import run as demo
+    from monitord.settings import LogSettings
+
+    logs.configure(LogSettings(level="warning"))
+
+    async def work(stop: asyncio.Event) -> None:
+        await demo.run(os.environ, service.serve, stop)
+
+    return _until_signal(work)
+
+
+def _migrate(arguments: argparse.Namespace) -> int:
+    settings = _settings(arguments)
+
+    import asyncio
+
+    from monitord import logs, migration
+
+    logs.configure(settings.log)
+    names = asyncio.run(migration.run(settings))
+    for name in names:
+        print(f"applied {name}")
+    print("the schema is up to date")
+    return OK
+
+
+def _version(_: argparse.Namespace) -> int:
+    print(f"monitord {__version__}")
+    return OK
+
+
+def _settings(arguments: argparse.Namespace) -> Settings:
+    from monitord.settings_file import load
+
+    path: Path | None = arguments.config
+    if path is None and not os.environ.get("MONITORD_CONFIG") and DEFAULT_CONFIG.is_file():
+        path = DEFAULT_CONFIG
+    return load(path, os.environ)
+
+
+def _until_signal(work: Work) -> int:
+    """Run `work` on the fastest loop there is; SIGINT, SIGTERM and SIGHUP set its stop event."""
+    import asyncio
+
+    try:
+        import uvloop
+    except ImportError:
+        factory = None
+    else:
+        factory = uvloop.new_event_loop
+
+    async def run() -> None:
+        stop = asyncio.Event()
+        _watch_signals(stop)
+        await work(stop)
+
+    with asyncio.Runner(loop_factory=factory) as runner:
+        runner.run(run())
+    return OK
+
+
+def _watch_signals(stop: asyncio.Event) -> None:
+    import asyncio
+
+    def received(number: int) -> None:
+        if stop.is_set():
+            # Servers we started end with us: they asked the kernel for a signal on our death.
+            os._exit(128 + number)
+        stop.set()
+
+    loop = asyncio.get_running_loop()
+    for number in (signal.SIGINT, signal.SIGTERM, signal.SIGHUP):
+        if signal.getsignal(number) is not signal.SIG_IGN:  # as under nohup
+            loop.add_signal_handler(number, received, number)
+
+
+def _failed(error: Exception) -> int:
+    """Tell what went wrong; return the exit code."""
+    leaves = list(_leaves(error))
+    if not all(isinstance(leaf, MonitordError) for leaf in leaves):
+        import traceback
+
+        traceback.print_exception(error)
+        return FAILED
+    for leaf in dict.fromkeys(str(leaf) for leaf in leaves):
+        print(leaf, file=sys.stderr)
+    return USAGE if any(isinstance(leaf, SettingsError) for leaf in leaves) else MISSING
+
+
+def _leaves(error: BaseException) -> Iterator[BaseException]:
+    if isinstance(error, BaseExceptionGroup):
+        for inner in error.exceptions:
+            yield from _leaves(inner)
+    else:
+        yield error
