@@ -6,19 +6,19 @@ import asyncio
 import contextlib
 import signal
 
-from collections.abc import Awaitable, Callable, Sequence
+from collections.abc import Awaitable, Callable, Iterator, Sequence
 
 import structlog
 
 from monitord.backoff import backoff
 from monitord.embedded.child import Child
-from monitord.errors import EmbeddedError
 
 
 log = structlog.get_logger(__name__)
 
 FIRST_WAIT_SECONDS = 0.1
 LIMIT_SECONDS = 30.0
+STEADY_SECONDS = 60.0  # who lived this long is started again without having to wait
 
 
 class Supervisor:
@@ -55,18 +55,22 @@ class Supervisor:
             await self.child.stop(*self._steps)
 
     async def _watch(self) -> None:
+        waits = backoff(FIRST_WAIT_SECONDS, LIMIT_SECONDS)
+        clock = asyncio.get_running_loop().time
         while self.child:
+            began = clock()
             code = await self.child.wait()
-            log.warning("embedded.ended", server=self._name, returncode=code)
             self.child = None
-            self.child = await self._start_again()
+            log.warning("embedded.ended", server=self._name, returncode=code)
+            if clock() - began > STEADY_SECONDS:
+                waits = backoff(FIRST_WAIT_SECONDS, LIMIT_SECONDS)
+            self.child = await self._start_again(waits)
             log.info("embedded.restarted", server=self._name)
 
-    async def _start_again(self) -> Child:
-        for wait_seconds in backoff(FIRST_WAIT_SECONDS, LIMIT_SECONDS):
+    async def _start_again(self, waits: Iterator[float]) -> Child:
+        while True:
+            await asyncio.sleep(next(waits))
             try:
                 return await self._start()
-            except (EmbeddedError, OSError) as error:
+            except Exception as error:  # noqa: BLE001 - whatever keeps it down may pass
                 log.error("embedded.not_restarted", server=self._name, reason=str(error))
-            await asyncio.sleep(wait_seconds)
-        raise AssertionError("backoff never ends")
