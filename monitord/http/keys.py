@@ -9,6 +9,7 @@ from monitord.http.auth import Gate, Identity
 from monitord.http.exposition import Exposition
 from monitord.http.lines import Encoder
 from monitord.http.memo import Memo
+from monitord.http.pace import Pace
 from monitord.http.peer import Peer
 from monitord.http.ports import Ports
 from monitord.http.throttle import Seats
@@ -17,6 +18,7 @@ from monitord.http.throttle import Seats
 PORTS = web.AppKey("ports", Ports)
 GATE = web.AppKey("gate", Gate)
 SEATS = web.AppKey("seats", Seats)
+PACE = web.AppKey("pace", Pace)
 MEMO = web.AppKey("memo", Memo)
 ENCODER = web.AppKey("encoder", Encoder)
 TEMPLATES = web.AppKey("templates", Environment)

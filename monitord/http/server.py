@@ -19,12 +19,14 @@ from monitord.http.keys import (
     GATE,
     MEMO,
     OPENAPI,
+    PACE,
     PORTS,
     SEATS,
     TEMPLATES,
 )
 from monitord.http.lines import Encoder
 from monitord.http.memo import Memo
+from monitord.http.pace import Pace
 from monitord.http.pages import environment
 from monitord.http.ports import Ports
 from monitord.http.respond import protect
@@ -45,12 +47,12 @@ class WebServer:
     the page's files are missing. MonitordError: the session key cannot be kept.
     """
 
-    def __init__(self, ports: Ports) -> None:
+    def __init__(self, ports: Ports, pace: Pace | None = None) -> None:
         self._settings = ports.settings.web
         tokens = bool(self._settings.read_tokens or self._settings.admin_tokens)
         check_bind(self._settings.host, tokens, ports.settings.insecure, "web")
         self._server = HttpServer(
-            application(ports),
+            application(ports, pace or Pace()),
             self._settings.host,
             self._settings.port,
             tls=tls_context(self._settings.tls, "web"),
@@ -84,7 +86,7 @@ class WebServer:
         await self._server.__aexit__(kind, error, trace)
 
 
-def application(ports: Ports) -> web.Application:
+def application(ports: Ports, pace: Pace) -> web.Application:
     """Return the application: every route at its path, and under `base_path` too."""
     app = web.Application(middlewares=[shape, admit], client_max_size=BODY_LIMIT)
     settings = ports.settings.web
@@ -93,6 +95,7 @@ def application(ports: Ports) -> web.Application:
     app[GATE] = Gate(settings, session_key(ports.settings.state_dir) if closed else b"", ports.now)
     app[SEATS] = Seats()
     app[MEMO] = Memo()
+    app[PACE] = pace
     app[ENCODER] = Encoder()
     app[TEMPLATES] = environment(ports)
     app[EXPOSITION] = Exposition(ports.telemetry, ports.window)

@@ -16,7 +16,7 @@ from typing import Any
 from aiohttp import web
 from aiohttp_sse import EventSourceResponse, sse_response
 
-from monitord.http.keys import ENCODER, GATE, IDENTITY, PEER, PORTS, SEATS
+from monitord.http.keys import ENCODER, GATE, IDENTITY, PACE, PEER, PORTS, SEATS
 from monitord.http.lines import Encoder, LineFilter, line_filter
 from monitord.http.parameters import LEVEL, TEXT
 from monitord.http.respond import refusal
@@ -25,9 +25,6 @@ from monitord.intake.bus import Gap, Recent, Watcher
 from monitord.model import LogLine
 
 
-PING_SECONDS = 10.0
-# A client that takes nothing for this long is let go; it comes back with its last id.
-STALLED_SECONDS = 12.0
 RETRY_MS = 3_000
 
 # How many lines a new client gets at once, of those that the bus still holds.
@@ -98,12 +95,12 @@ async def tail(request: web.Request) -> web.StreamResponse:
 async def _stream(
     request: web.Request, recent: Recent, watcher: Watcher, wanted: LineFilter
 ) -> web.StreamResponse:
-    encoder = request.app[ENCODER]
+    encoder, pace = request.app[ENCODER], request.app[PACE]
     async with sse_response(
         request,
         response_cls=LineStream,
-        ping_interval=PING_SECONDS,
-        send_timeout=STALLED_SECONDS,
+        ping_interval=pace.ping_seconds,
+        send_timeout=pace.stalled_seconds,
     ) as stream:
         await stream.open(gap=recent.gap)
         held = [line for line in recent.lines if wanted.keeps(line)]

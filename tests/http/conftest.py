@@ -17,6 +17,7 @@ import pytest
 from monitord import assets, settings
 from monitord.errors import StoreUnreachable
 from monitord.http import kpis, static
+from monitord.http.pace import Pace
 from monitord.http.ports import Ports
 from monitord.http.server import WebServer
 from monitord.intake.bus import Bus
@@ -130,6 +131,7 @@ def serve(tmp_path: Path) -> Serve:
     async def serving(
         web: dict[str, Any] | None = None,
         parts: dict[str, Any] | None = None,
+        pace: Pace | None = None,
         **further: Any,
     ) -> AsyncIterator[Served]:
         away = Away()
@@ -156,7 +158,7 @@ def serve(tmp_path: Path) -> Serve:
         ports = Ports(**(given | (parts or {})))
         for target, kind in KINDS:
             ports.window.expect(target, kind)
-        async with WebServer(ports) as server:
+        async with WebServer(ports, pace) as server:
             yield Served(ports, server)
 
     return serving
