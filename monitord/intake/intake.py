@@ -22,9 +22,9 @@ class Intake:
         self._bus = bus
         self._seq = 0
 
-    def has_room(self, batch: Batch) -> bool:
-        """Say whether `offer` would queue this batch; a caller that refuses instead asks first."""
-        return self._queue.has_room(len(batch), batch.size_bytes)
+    def has_room(self, events: int, size_bytes: int) -> bool:
+        """Say whether `offer` would queue such a batch; who would rather refuse it asks first."""
+        return self._queue.has_room(events, size_bytes)
 
     def offer(self, batch: Batch) -> bool:
         """Take the batch; False when it was shown but not queued (the caller counts the loss)."""

@@ -42,7 +42,7 @@ async def test_a_full_queue_stops_no_live_view() -> None:
     intake = Intake(42, queue, window, bus)
     intake.offer(batch(1.0))
 
-    assert not intake.has_room(batch(2.0))
+    assert not intake.has_room(1, 0)
     assert not intake.offer(batch(2.0))
 
     assert queue.pending == 2

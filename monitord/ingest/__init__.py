@@ -1,0 +1,1 @@
+"""Bytes from applications to nouns: one decoder per protocol, and thin listeners."""

@@ -1,0 +1,91 @@
+"""What decoding gives: the events taken, and what was wrong with the others."""
+
+from __future__ import annotations
+
+import enum
+
+from collections import Counter
+from dataclasses import dataclass, field
+
+from monitord.ingest.limits import REPORTED
+from monitord.model import Batch, Log, Metric, Request
+
+
+class Code(enum.StrEnum):
+    """Why an event was refused: the few names the counters know."""
+
+    NOT_JSON = "not_json"
+    NOT_AN_OBJECT = "not_an_object"
+    UNSUPPORTED_TYPE = "unsupported_type"
+    MISSING_FIELD = "missing_field"
+    INVALID_FIELD = "invalid_field"
+    TOO_LONG = "too_long"
+    TOO_DEEP = "too_deep"
+    TOO_MANY_ATTRIBUTES = "too_many_attributes"
+    ITEM_TOO_LARGE = "item_too_large"
+
+
+class Refused(Exception):
+    """The event cannot be taken; the sentence names the field and the rule."""
+
+    def __init__(self, code: Code, sentence: str) -> None:
+        super().__init__(sentence)
+        self.code = code
+        self.sentence = sentence
+
+
+class TooManyItems(Exception):
+    """The body holds more events than one body may."""
+
+
+@dataclass(slots=True)
+class Refusal:
+    """One refused event: its place among the body's events, counted from 0, and why."""
+
+    index: int
+    code: Code
+    sentence: str
+
+
+@dataclass(slots=True)
+class Decoded:
+    """
+    The outcome of one body or one drain. Every event is in exactly one of the lists, or refused.
+
+    `refusals` describes the first ones; `refused` counts them all.
+    """
+
+    requests: list[Request] = field(default_factory=list)
+    logs: list[Log] = field(default_factory=list)
+    metrics: list[Metric] = field(default_factory=list)
+    refusals: list[Refusal] = field(default_factory=list)
+    refused: Counter[Code] = field(default_factory=Counter)
+    unknown_fields: int = 0
+    clamped_times: int = 0
+
+    @property
+    def accepted(self) -> int:
+        return len(self.requests) + len(self.logs) + len(self.metrics)
+
+    @property
+    def rejected(self) -> int:
+        return self.refused.total()
+
+    def take(self, event: Request | Log | Metric) -> None:
+        """Put an event into the list of its kind."""
+        if isinstance(event, Request):
+            self.requests.append(event)
+        elif isinstance(event, Log):
+            self.logs.append(event)
+        else:
+            self.metrics.append(event)
+
+    def refuse(self, index: int, why: Refused) -> None:
+        """Count a refused event, and describe it if it is one of the first."""
+        self.refused[why.code] += 1
+        if len(self.refusals) < REPORTED:
+            self.refusals.append(Refusal(index, why.code, why.sentence))
+
+    def batch(self, received_at: float, size_bytes: int) -> Batch:
+        """Return what was taken, as one batch."""
+        return Batch(received_at, self.requests, self.logs, self.metrics, size_bytes)

@@ -1,0 +1,159 @@
+"""
+The native protocol: newline-delimited JSON, or a JSON array. Bytes in, nouns out; no sockets here.
+
+The strict decoder takes everything at once. Only when it refuses is the input cut up, first into
+datagrams, then into lines, and only the lines that are refused by themselves are decoded leniently.
+"""
+
+from __future__ import annotations
+
+import re
+
+from collections.abc import Sequence
+from typing import Any, cast
+
+import msgspec
+
+from monitord.ingest.arrays import items
+from monitord.ingest.decoded import Code, Decoded, Refused, TooManyItems
+from monitord.ingest.lenient import lenient
+from monitord.ingest.limits import BODY_ITEMS, ITEM_BYTES
+from monitord.ingest.settle import Event, settle, settle_all
+from monitord.model import Log, Metric, Request
+
+
+BOM = b"\xef\xbb\xbf"
+# NUL and surrogates can only come escaped; the strict decoder would let the first through.
+UNSTORABLE = re.compile(rb"\\u(?:0000|[dD][89a-fA-F])")
+
+# After so many bad items, one too short to be any event is not looked into: a flood of them would
+# hold everything else up.
+EXPLAINED = 200
+SHORTEST_EVENT = 30
+
+_event: msgspec.json.Decoder[Event] = msgspec.json.Decoder(cast(Any, Request | Log | Metric))
+_events: msgspec.json.Decoder[list[Event]] = msgspec.json.Decoder(
+    cast(Any, list[Request | Log | Metric])
+)
+
+
+def decode_body(body: bytes, now: float, limit: int = BODY_ITEMS) -> Decoded:
+    """
+    Decode one HTTP body, received at *now*.
+
+    An array is taken whole or, when its syntax is broken, not at all. Raises TooManyItems.
+    """
+    into = Decoded()
+    body = body.removeprefix(BOM)
+    if body.lstrip()[:1] == b"[":
+        _decode_array(body, now, into, limit)
+        return into
+    if body.count(b"\n") >= limit and len(_lines(body)) > limit:
+        raise TooManyItems
+    _decode_lines(body, now, into)
+    return into
+
+
+def decode_datagrams(datagrams: Sequence[bytes], now: float) -> Decoded:
+    """Decode what one drain of the socket gave. No datagram can spoil another."""
+    into = Decoded()
+    events = _strict(b"\n".join(datagrams))
+    if events is None:
+        events = []
+        for datagram in datagrams:
+            good = _strict(datagram)
+            if good is not None:
+                events += good
+                continue
+            settle_all(events, now, into)  # first: events stay in the order they came in
+            events = []
+            _decode_datagram(datagram.removeprefix(BOM), now, into)
+    settle_all(events, now, into)
+    return into
+
+
+def _decode_datagram(datagram: bytes, now: float, into: Decoded) -> None:
+    if datagram.lstrip()[:1] != b"[":
+        _decode_lines(datagram, now, into)
+        return
+    try:
+        _decode_array(datagram, now, into, BODY_ITEMS)
+    except TooManyItems:
+        sentence = f"expected at most {BODY_ITEMS} events in an array"
+        into.refuse(0, Refused(Code.ITEM_TOO_LARGE, sentence))
+
+
+def _strict(data: bytes) -> list[Event] | None:
+    """Return the events when every line is exactly one that needs no mending, else None."""
+    lines = data.split(b"\n")
+    if _suspicious(data) or (len(data) > ITEM_BYTES and max(map(len, lines)) > ITEM_BYTES):
+        return None
+    try:
+        events = _event.decode_lines(data)
+    except (msgspec.MsgspecError, ValueError, RecursionError):
+        return None
+    # The decoder minds newlines no more than blanks: an event over two lines is two bad lines.
+    if len(events) == len(lines) - lines.count(b"") or len(events) == len(_lines(data)):
+        return events
+    return None
+
+
+def _suspicious(data: bytes) -> bool:
+    return b"\\" in data and UNSTORABLE.search(data) is not None
+
+
+def _lines(data: bytes) -> list[bytes]:
+    return [line for line in data.split(b"\n") if line and not line.isspace()]
+
+
+def _decode_lines(data: bytes, now: float, into: Decoded) -> None:
+    events = _strict(data)
+    if events is not None:
+        settle_all(events, now, into)
+        return
+    for index, line in enumerate(_lines(data)):
+        _decode_item(index, line, now, into)
+
+
+def _decode_item(index: int, item: bytes, now: float, into: Decoded) -> None:
+    if len(item) > ITEM_BYTES:
+        sentence = f"expected at most {ITEM_BYTES} bytes, got {len(item)}"
+        into.refuse(index, Refused(Code.ITEM_TOO_LARGE, sentence))
+        return
+    if len(item) < SHORTEST_EVENT and into.rejected >= EXPLAINED:
+        into.refuse(index, Refused(Code.MISSING_FIELD, "too short for an event"))
+        return
+    try:
+        event = None if _suspicious(item) else _event.decode(item)
+    except (msgspec.MsgspecError, ValueError, RecursionError):
+        event = None
+    if event is None:
+        try:
+            event = lenient(item, now, into)
+        except Refused as why:
+            into.refuse(index, why)
+            return
+    settle(index, event, now, into)
+
+
+def _decode_array(body: bytes, now: float, into: Decoded, limit: int) -> None:
+    try:
+        events = None if _suspicious(body) or len(body) > ITEM_BYTES else _events.decode(body)
+    except (msgspec.MsgspecError, ValueError, RecursionError):
+        events = None
+    if events is not None:
+        if len(events) > limit:
+            raise TooManyItems
+        settle_all(events, now, into)
+        return
+    parts: list[bytes] = []
+    try:
+        for item in items(body.decode("utf-8", "replace")):
+            if len(parts) == limit:
+                raise TooManyItems
+            parts.append(item.encode())
+    except Refused as why:
+        into.refuse(len(parts), why)
+        return
+    for index, part in enumerate(parts):
+        _decode_item(index, part, now, into)

@@ -1,0 +1,158 @@
+"""One `POST /v1/ingest`: who sends, what it is, whether there is room; then decode and offer."""
+
+from __future__ import annotations
+
+import asyncio
+
+from collections.abc import Callable
+from typing import Any, Protocol
+
+from aiohttp import hdrs, web
+
+from monitord.ingest.answers import retry_after
+from monitord.ingest.counts import Counts
+from monitord.ingest.decoded import Decoded, TooManyItems
+from monitord.ingest.gzipped import Corrupt, TooLarge, unzipped
+from monitord.ingest.native import decode_body
+from monitord.listen import TokenSet, bearer, read_body
+from monitord.model import Sink
+from monitord.settings import Ingest
+from monitord.telemetry import Telemetry
+
+
+CONTENT_TYPES = ("application/x-ndjson", "application/json", "application/jsonl")
+ENCODINGS = ("", "identity", "gzip", "x-gzip")
+# Bodies being read and decoded at once, as they may be after decompression.
+IN_FLIGHT_BYTES = 64 * 1024 * 1024
+# Larger ones are decoded beside the loop, so that nothing waits for them.
+INLINE_BYTES = 64 * 1024
+
+
+class RoomySink(Sink, Protocol):
+    """A sink that says beforehand whether it has room: a refused body leaves no trace."""
+
+    def has_room(self, events: int, size_bytes: int) -> bool: ...
+
+
+class Receiver:
+    """Takes bodies: who may send, what it is, whether there is room; then decodes and offers."""
+
+    def __init__(
+        self, ingest: Ingest, sink: RoomySink, telemetry: Telemetry, now: Callable[[], float]
+    ) -> None:
+        self._ingest = ingest
+        self._sink = sink
+        self._now = now
+        self._tokens = TokenSet(ingest.tokens)
+        self._counts = Counts(telemetry, "http")
+        self._in_flight = 0
+
+    async def receive(self, request: web.Request) -> web.Response:
+        self._check_sender(request)
+        _check_content(request)
+        self._check_room(1, 0)
+        reserved = self._reserve(request)
+        try:
+            body = await read_body(request, self._ingest.body_bytes)
+            decoded, size_bytes = await self._decode(body, _encoding(request))
+        finally:
+            self._in_flight -= reserved
+        return await self._offer(decoded, size_bytes)
+
+    def _check_sender(self, request: web.Request) -> None:
+        if hdrs.ORIGIN in request.headers:
+            # A page in somebody's browser could otherwise write into the logs of this machine.
+            raise web.HTTPForbidden(text="browsers may not push events")
+        if self._tokens and bearer(request.headers) not in self._tokens:
+            raise web.HTTPUnauthorized(
+                text="needs the header Authorization: Bearer <one of ingest.tokens>",
+                headers={hdrs.WWW_AUTHENTICATE: "Bearer"},
+            )
+
+    def _check_room(self, events: int, size_bytes: int) -> None:
+        if not self._sink.has_room(events, size_bytes):
+            raise web.HTTPServiceUnavailable(
+                text="the queue is full; nothing was taken", headers=retry_after(1, 10)
+            )
+
+    def _reserve(self, request: web.Request) -> int:
+        """Count the body's bytes in, before one of them is read."""
+        most = self._ingest.body_bytes
+        declared = request.content_length
+        wire = most if declared is None else min(declared, most)
+        size = wire + most if _encoding(request) == "gzip" else wire
+        if self._in_flight and self._in_flight + size > IN_FLIGHT_BYTES:
+            raise web.HTTPTooManyRequests(
+                text="too many bodies at once; nothing was taken", headers=retry_after(1, 3)
+            )
+        self._in_flight += size
+        return size
+
+    async def _decode(self, body: bytes, encoding: str) -> tuple[Decoded, int]:
+        try:
+            if len(body) <= INLINE_BYTES and encoding != "gzip":
+                return self._decoded(body, encoding)
+            return await asyncio.to_thread(self._decoded, body, encoding)
+        except Corrupt as error:
+            raise web.HTTPBadRequest(text=f"not gzip: {error}") from None
+        except TooLarge:
+            limit = self._ingest.body_bytes
+            raise _too_large(f"expected at most {limit} bytes once decompressed") from None
+        except TooManyItems:
+            raise _too_large(f"expected at most {self._ingest.body_items} events") from None
+
+    def _decoded(self, body: bytes, encoding: str) -> tuple[Decoded, int]:
+        if encoding == "gzip":
+            body = unzipped(body, self._ingest.body_bytes)
+        return decode_body(body, self._now(), self._ingest.body_items), len(body)
+
+    async def _offer(self, decoded: Decoded, size_bytes: int) -> web.Response:
+        if not decoded.accepted:
+            self._counts.count_wrong(decoded)
+            return _reply(400, decoded)
+        batch = decoded.batch(self._now(), size_bytes)
+        self._check_room(decoded.accepted, size_bytes)
+        if not self._sink.offer(batch):
+            raise web.HTTPServiceUnavailable(
+                text="the queue is full; try again", headers=retry_after(1, 10)
+            )
+        self._counts.count(decoded)
+        await self._sink.settled()
+        return _reply(202, decoded)
+
+
+def _check_content(request: web.Request) -> None:
+    if request.content_type not in CONTENT_TYPES:  # without the header it is octet-stream
+        raise web.HTTPUnsupportedMediaType(
+            text=f"Content-Type: expected {' or '.join(CONTENT_TYPES[:2])}"
+        )
+    if (request.charset or "utf-8").lower() not in ("utf-8", "utf8", "us-ascii"):
+        raise web.HTTPUnsupportedMediaType(text="Content-Type: expected charset utf-8")
+    if request.headers.get(hdrs.CONTENT_ENCODING, "").strip().lower() not in ENCODINGS:
+        raise web.HTTPUnsupportedMediaType(
+            text="Content-Encoding: expected identity or gzip",
+            headers={hdrs.ACCEPT_ENCODING: "gzip, identity"},
+        )
+
+
+def _encoding(request: web.Request) -> str:
+    spoken = request.headers.get(hdrs.CONTENT_ENCODING, "").strip().lower()
+    return "gzip" if spoken.endswith("gzip") else "identity"
+
+
+def _too_large(sentence: str) -> web.HTTPRequestEntityTooLarge:
+    return web.HTTPRequestEntityTooLarge(0, 0, text=sentence)
+
+
+def _reply(status: int, decoded: Decoded) -> web.Response:
+    body: dict[str, Any] = {
+        "accepted": decoded.accepted,
+        "rejected": decoded.rejected,
+        "errors": [
+            {"index": refusal.index, "reason": refusal.sentence, "code": refusal.code}
+            for refusal in decoded.refusals
+        ],
+    }
+    if not decoded.accepted:
+        body["error"] = "no event could be taken" if decoded.rejected else "the body holds no event"
+    return web.json_response(body, status=status)

@@ -1,0 +1,171 @@
+"""
+The rules that types alone do not say, applied: a method becomes OTHER, a level one of five, a time
+is moved into range, a long text is shortened; what cannot be mended is refused.
+"""
+
+from __future__ import annotations
+
+import math
+
+from collections.abc import Sequence
+from typing import Any
+
+import msgspec
+
+from monitord.ingest.decoded import Code, Decoded, Refused
+from monitord.ingest.fits import HEX, INT4, error_fits, logs_fit, metrics_fit, requests_fit
+from monitord.ingest.limits import (
+    ATTRIBUTES,
+    ERROR_MESSAGE_BYTES,
+    ID_CHARACTERS,
+    KEY_CHARACTERS,
+    MESSAGE_BYTES,
+    METRIC_NAME_CHARACTERS,
+    NAME_CHARACTERS,
+    NEWEST_SECONDS,
+    OLDEST_SECONDS,
+    STACK_FRAMES,
+    UNIT_CHARACTERS,
+)
+from monitord.ingest.texts import bounded_fields, fields_fit, shortened
+from monitord.model import LEVELS, METHODS, ErrorInfo, Log, Metric, Request, StackFrame
+
+
+Event = Request | Log | Metric
+
+# What other systems call the five levels.
+LEVEL_NAMES = {
+    **{name: name for name in LEVELS},
+    "TRACE": "DEBUG",
+    "VERBOSE": "DEBUG",
+    "NOTICE": "INFO",
+    "SUCCESS": "INFO",
+    "INFORMATION": "INFO",
+    "INFORMATIONAL": "INFO",
+    "WARN": "WARNING",
+    "ERR": "ERROR",
+    "EXCEPTION": "ERROR",
+    "CRIT": "CRITICAL",
+    "FATAL": "CRITICAL",
+    "ALERT": "CRITICAL",
+    "EMERG": "CRITICAL",
+    "EMERGENCY": "CRITICAL",
+    "PANIC": "CRITICAL",
+}
+
+
+def settle_all(events: Sequence[Event], now: float, into: Decoded) -> None:
+    """Take the events that keep the rules or can be made to; refuse the others by their index."""
+    requests = [event for event in events if type(event) is Request]
+    logs: list[Log] = []
+    metrics: list[Metric] = []
+    if len(requests) != len(events):
+        logs = [event for event in events if type(event) is Log]
+        metrics = [event for event in events if type(event) is Metric]
+    if requests_fit(requests, now) and logs_fit(logs, now) and metrics_fit(metrics, now):
+        into.requests += requests
+        into.logs += logs
+        into.metrics += metrics
+        return
+    for index, event in enumerate(events):
+        settle(index, event, now, into)
+
+
+def settle(index: int, event: Event, now: float, into: Decoded) -> None:
+    """Take one event, mended where a rule allows it, or refuse it."""
+    try:
+        if isinstance(event, Request):
+            changes = _request_changes(event)
+        elif isinstance(event, Log):
+            changes = _log_changes(event)
+        else:
+            changes = _metric_changes(event)
+    except Refused as why:
+        into.refuse(index, why)
+        return
+    time = min(max(event.time, now - OLDEST_SECONDS), now + NEWEST_SECONDS)
+    if time != event.time:
+        changes["time"] = time
+        into.clamped_times += 1
+    into.take(msgspec.structs.replace(event, **changes) if changes else event)
+
+
+def _request_changes(request: Request) -> dict[str, Any]:
+    changes = _shared_changes(request)
+    if request.method not in METHODS:
+        method = request.method.upper()
+        changes["method"] = method if method in METHODS else "OTHER"
+    return changes
+
+
+def _log_changes(log: Log) -> dict[str, Any]:
+    changes = _shared_changes(log)
+    level = LEVEL_NAMES.get(log.level.upper())
+    if level is None:
+        known = ", ".join(LEVELS)
+        raise Refused(Code.INVALID_FIELD, f"level: expected {known}, got {log.level[:40]!r}")
+    if level != log.level:
+        changes["level"] = level
+    _check_length("logger", log.logger, NAME_CHARACTERS)
+    message = shortened(log.message, MESSAGE_BYTES)
+    if message is not log.message:
+        changes["message"] = message
+    if log.fields and not fields_fit(log.fields):
+        changes["fields"] = bounded_fields(log.fields)
+    return changes
+
+
+def _metric_changes(metric: Metric) -> dict[str, Any]:
+    if not math.isfinite(metric.value):
+        raise Refused(Code.INVALID_FIELD, "value: expected a finite number")
+    _check_length("name", metric.name, METRIC_NAME_CHARACTERS)
+    _check_length("service", metric.service, NAME_CHARACTERS)
+    _check_length("unit", metric.unit, UNIT_CHARACTERS)
+    _check_length("id", metric.id or "", ID_CHARACTERS)
+    if len(metric.attributes) > ATTRIBUTES:
+        raise Refused(
+            Code.TOO_MANY_ATTRIBUTES,
+            f"attributes: expected at most {ATTRIBUTES}, got {len(metric.attributes)}",
+        )
+    for key, value in metric.attributes.items():
+        _check_length("a key of attributes", key, KEY_CHARACTERS)
+        _check_length(f"attributes.{key}", value, NAME_CHARACTERS)
+    return {}
+
+
+def _shared_changes(event: Request | Log) -> dict[str, Any]:
+    changes: dict[str, Any] = {}
+    _check_length("id", event.id or "", ID_CHARACTERS)
+    for name, value in (("trace_id", event.trace_id), ("span_id", event.span_id)):
+        if value is None:
+            continue
+        lower = value.lower()
+        if lower.encode().translate(None, HEX):
+            raise Refused(Code.INVALID_FIELD, f"{name}: expected hexadecimal digits, got {value!r}")
+        if lower != value:
+            changes[name] = lower
+    if event.error is not None and not error_fits(event.error):
+        changes["error"] = _bounded_error(event.error)
+    return changes
+
+
+def _bounded_error(error: ErrorInfo) -> ErrorInfo:
+    # The innermost frames, which come last, are nearest to the cause.
+    frames = [
+        StackFrame(
+            path=frame.path[:NAME_CHARACTERS],
+            line=frame.line if 0 <= frame.line <= INT4 else 0,
+            function=frame.function[:NAME_CHARACTERS],
+            source=frame.source[:NAME_CHARACTERS],
+            in_app=frame.in_app,
+        )
+        for frame in error.frames[-STACK_FRAMES:]
+    ]
+    return ErrorInfo(error.type, shortened(error.message, ERROR_MESSAGE_BYTES), frames)
+
+
+def _check_length(name: str, text: str, limit: int) -> None:
+    if len(text) > limit:
+        raise Refused(
+            Code.TOO_LONG, f"{name[:60]}: expected at most {limit} characters, got {len(text)}"
+        )

@@ -1,0 +1,182 @@
+"""
+The native protocol over UDP: datagrams in, batches out, never an answer.
+
+What decides about loss is how long the loop is kept from reading, not the rate: hence a large
+receive buffer and a bounded turn. What the kernel still dropped is read from it and shown.
+"""
+
+from __future__ import annotations
+
+import asyncio
+import contextlib
+import socket
+import time
+
+from collections.abc import Callable
+from functools import partial
+from ipaddress import ip_address
+from types import TracebackType
+from typing import Self
+
+import structlog
+
+from monitord.errors import SettingsError
+from monitord.ingest import kernel
+from monitord.ingest.counts import Counts
+from monitord.ingest.native import decode_datagrams
+from monitord.listen import bound_sockets, is_loopback
+from monitord.model import Sink
+from monitord.settings import Ingest
+from monitord.telemetry import Telemetry
+
+
+# One turn reads this much and then lets the loop go on; a batch is one turn.
+TURN_DATAGRAMS = 256
+TURN_BYTES = 512 * 1024
+DATAGRAM_BYTES = 65_536
+LAST_TURNS = 1_000
+DROPS_EVERY_SECONDS = 2.0
+KNOWN_SOURCES = 4_096
+
+log = structlog.get_logger()
+
+
+class UdpListener:
+    """
+    Reads the UDP side of the ingest port while its context is open.
+
+    A source is checked only when others than this machine can send. Raises SettingsError on
+    entering: no address to bind, or others can send and `allow_from` names none.
+    """
+
+    def __init__(
+        self,
+        ingest: Ingest,
+        sink: Sink,
+        telemetry: Telemetry,
+        now: Callable[[], float] = time.time,
+    ) -> None:
+        self._ingest = ingest
+        self._sink = sink
+        self._telemetry = telemetry
+        self._now = now
+        self._counts = Counts(telemetry, "udp")
+        self._strangers = telemetry.rejected.labels("udp", "source_not_allowed")
+        self._lost = telemetry.queue_dropped.labels("udp")
+        self._guarded = not is_loopback(ingest.host)
+        self._sources: dict[str, bool] = {}
+        self._sockets: list[socket.socket] = []
+        self._inodes: list[str] = []
+        self._buffer = bytearray(DATAGRAM_BYTES)
+        self._view = memoryview(self._buffer)
+        self._timer: asyncio.TimerHandle | None = None
+        self.port = ingest.port
+
+    async def __aenter__(self) -> Self:
+        host, udp = self._ingest.host, self._ingest.udp
+        if self._guarded and not udp.allow_from:
+            raise SettingsError(
+                f"ingest.udp.allow_from: {host or 'every address'} can be reached by other"
+                " machines, which needs the networks that may send; UDP cannot carry a token"
+            )
+        self._sockets = await bound_sockets(socket.SOCK_DGRAM, host, self.port, "ingest")
+        self.port = self._sockets[0].getsockname()[1]
+        self._inodes = [kernel.inode(sock) for sock in self._sockets]
+        self._enlarge(udp.receive_buffer_bytes)
+        for sock in self._sockets:
+            asyncio.get_running_loop().add_reader(sock, self._turn, sock)
+        self._watch_drops()
+        return self
+
+    async def __aexit__(
+        self, kind: type[BaseException] | None, error: BaseException | None, _: TracebackType | None
+    ) -> None:
+        if self._timer is not None:
+            self._timer.cancel()
+        for sock in self._sockets:
+            asyncio.get_running_loop().remove_reader(sock)
+            # What has arrived is taken along; a flood must not hold the end up for ever.
+            for _turn in range(LAST_TURNS):
+                if not self._turn(sock):
+                    break
+        self.read_drops()
+        for sock in self._sockets:
+            sock.close()
+        self._sockets.clear()
+
+    def read_drops(self) -> None:
+        """Read from the kernel what it dropped since the socket was opened, and show it."""
+        drops = kernel.dropped(self._inodes)
+        if drops is not None:
+            self._telemetry.kernel_drops.set(drops)
+
+    def _watch_drops(self) -> None:
+        self.read_drops()
+        loop = asyncio.get_running_loop()
+        self._timer = loop.call_later(DROPS_EVERY_SECONDS, self._watch_drops)
+
+    def _enlarge(self, asked_bytes: int) -> None:
+        size = min(kernel.enlarge(sock, asked_bytes) for sock in self._sockets)
+        self._telemetry.receive_buffer.set(size)
+        address = f"{self._ingest.host}:{self.port}"
+        log.info("ingest.listening", protocol="udp", address=address, receive_buffer_bytes=size)
+        if size * 2 <= asked_bytes:
+            log.warning(
+                "ingest.small_receive_buffer",
+                receive_buffer_bytes=size,
+                asked_bytes=asked_bytes,
+                remedy=f"sysctl -w net.core.rmem_max={asked_bytes}",
+            )
+
+    def _turn(self, sock: socket.socket) -> int:
+        """Read what is there, within a turn's bounds, and offer it as one batch."""
+        datagrams = self._receive(sock)
+        if not datagrams:
+            return 0
+        now = self._now()
+        decoded = decode_datagrams(datagrams, now)
+        self._telemetry.datagrams.inc(len(datagrams))
+        self._counts.count(decoded)
+        if decoded.accepted:
+            batch = decoded.batch(now, sum(map(len, datagrams)))
+            if not self._sink.offer(batch):
+                self._lost.inc(decoded.accepted)
+        return len(datagrams)
+
+    def _receive(self, sock: socket.socket) -> list[bytes]:
+        read = partial(self._read_known, sock) if self._guarded else sock.recv_into
+        view = self._view
+        datagrams: list[bytes] = []
+        room = TURN_BYTES
+        try:
+            while room > 0 and len(datagrams) < TURN_DATAGRAMS:
+                size = read(self._buffer)
+                datagrams.append(bytes(view[:size]))
+                room -= size
+        except (BlockingIOError, InterruptedError):
+            pass
+        except OSError as error:
+            log.warning("ingest.udp_read_failed", error=str(error))
+        return datagrams
+
+    def _read_known(self, sock: socket.socket, buffer: bytearray) -> int:
+        """Read one datagram; from a stranger, an empty one."""
+        size, address = sock.recvfrom_into(buffer)
+        if self._allowed(address[0]):
+            return size
+        self._strangers.inc()
+        return 0
+
+    def _allowed(self, source: str) -> bool:
+        known = self._sources.get(source)
+        if known is None:
+            if len(self._sources) >= KNOWN_SOURCES:
+                self._sources.clear()
+            known = self._sources[source] = self._in_networks(source)
+        return known
+
+    def _in_networks(self, source: str) -> bool:
+        with contextlib.suppress(ValueError):
+            address = ip_address(source.partition("%")[0])
+            return any(address in network for network in self._ingest.udp.allow_from)
+        return False

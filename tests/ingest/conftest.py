@@ -1,0 +1,57 @@
+"""A sink that remembers, with room or without; and a bomb."""
+
+from __future__ import annotations
+
+import zlib
+
+import pytest
+
+from monitord.model import Batch
+from monitord.telemetry import Telemetry
+
+
+class Recorder:
+    """A sink of a given room; `batches` is what it took."""
+
+    def __init__(self, room: int = 10**9) -> None:
+        self.room = room
+        self.batches: list[Batch] = []
+        self.settlings = 0
+
+    @property
+    def events(self) -> int:
+        return sum(map(len, self.batches))
+
+    def has_room(self, events: int, size_bytes: int) -> bool:
+        return self.events + events <= self.room
+
+    def offer(self, batch: Batch) -> bool:
+        if not self.has_room(len(batch), batch.size_bytes):
+            return False
+        self.batches.append(batch)
+        return True
+
+    async def settled(self) -> None:
+        self.settlings += 1
+
+
+@pytest.fixture
+def sink() -> Recorder:
+    return Recorder()
+
+
+@pytest.fixture
+def telemetry() -> Telemetry:
+    return Telemetry()
+
+
+@pytest.fixture(scope="session")
+def bomb() -> bytes:
+    """A gibibyte of zeros, gzipped: a megabyte compressed once, repeated as it may be."""
+    squeezed = zlib.compressobj(9, zlib.DEFLATED, 16 + zlib.MAX_WBITS)
+    first, second = (
+        squeezed.compress(bytes(2**20)) + squeezed.flush(zlib.Z_FULL_FLUSH) for _ in range(2)
+    )
+    unpacked = zlib.decompressobj(16 + zlib.MAX_WBITS).decompress(first + second * 3)
+    assert unpacked == bytes(4 * 2**20)
+    return first + second * 1_023

@@ -1,0 +1,141 @@
+"""Whatever the bytes, the decoder raises nothing, loses no line and lets nothing bad through."""
+
+from __future__ import annotations
+
+import json
+import math
+
+from typing import Any
+
+from hypothesis import given, settings
+from hypothesis import strategies as st
+
+from monitord.ingest.decoded import Decoded
+from monitord.ingest.native import decode_body, decode_datagrams
+from monitord.model import LEVELS, METHODS, Log, Metric, Request
+
+
+NOW = 1_795_459_200.0
+KINDS = (Request, Log, Metric)
+EXAMPLES = settings(max_examples=150, deadline=None, derandomize=True, database=None)
+
+TEXTS = st.text(st.characters(exclude_categories=()), max_size=40)  # with surrogates and NUL
+SCALARS = (
+    st.none()
+    | st.booleans()
+    | st.integers()
+    | st.floats()
+    | TEXTS
+    | st.sampled_from(["GET", "INFO", "warn", "0af7651916cd43dd8448eb211c80319c", 10**400, 1e308])
+)
+VALUES = st.recursive(
+    SCALARS,
+    lambda inner: st.lists(inner, max_size=4) | st.dictionaries(TEXTS, inner, max_size=4),
+    max_leaves=12,
+)
+NAMES = st.sampled_from(
+    ["type", *sorted({name for kind in KINDS for name in kind.__struct_fields__})]
+)
+BASES = st.sampled_from(
+    [
+        {"type": "request", "service": "s", "method": "GET", "route": "/", "status": 200}
+        | {"duration_ms": 1.5},
+        {"type": "log", "service": "s", "level": "INFO", "message": "m"},
+        {"type": "metric", "name": "n", "value": 1, "attributes": {"a": "b"}},
+    ]
+)
+EVENTS = st.builds(
+    lambda base, changes: json.dumps(base | changes).encode("utf-8", "surrogatepass"),
+    BASES,
+    st.dictionaries(NAMES | TEXTS, VALUES, max_size=4),
+)
+LINES = (
+    EVENTS
+    | st.binary(max_size=60)
+    | st.sampled_from([b"", b" ", b"{}", b"[", b"null", b'{"type":"request"', b"\xef\xbb\xbf"])
+).map(lambda line: line.replace(b"\n", b" "))
+
+
+def check(decoded: Decoded, lines: int) -> None:
+    assert decoded.accepted + decoded.rejected == lines
+    for request in decoded.requests:
+        assert request.method in METHODS
+        assert 100 <= request.status <= 599
+        assert 0 <= request.duration_ms <= 86_400_000
+    for log in decoded.logs:
+        assert log.level in LEVELS
+        storable(log.message)
+        json.dumps(log.fields, allow_nan=False)
+        storable(json.dumps(log.fields, ensure_ascii=False))
+        assert "\\u0000" not in json.dumps(log.fields).replace("\\\\", "")
+    for metric in decoded.metrics:
+        assert math.isfinite(metric.value)
+        assert all(type(value) is str for value in metric.attributes.values())
+    for event in (*decoded.requests, *decoded.logs, *decoded.metrics):
+        assert NOW - 3_600 <= event.time <= NOW + 600
+        storable(repr(event))
+        storable(event.service)
+    for event in (*decoded.requests, *decoded.logs):
+        assert event.trace_id is None or int(event.trace_id, 16) >= 0
+    for refusal in decoded.refusals:
+        storable(refusal.sentence)
+        assert len(refusal.sentence) < 400
+
+
+def storable(text: str) -> None:
+    assert "\x00" not in text
+    text.encode()
+
+
+def not_blank(lines: list[bytes]) -> int:
+    return sum(1 for line in lines if line and not line.isspace())
+
+
+@EXAMPLES
+@given(st.lists(LINES, max_size=6))
+def test_lines(lines: list[bytes]) -> None:
+    """Each line that is not blank is either taken or refused, whatever stands beside it."""
+    lines = [line for line in lines if not line.startswith(b"\xef\xbb\xbf")]
+    if not b"\n".join(lines).lstrip().startswith(b"["):
+        check(decode_body(b"\n".join(lines), NOW), not_blank(lines))
+
+
+@EXAMPLES
+@given(st.lists(LINES, max_size=6))
+def test_datagrams(datagrams: list[bytes]) -> None:
+    """Datagrams are taken as if each had come alone."""
+    together = decode_datagrams(datagrams, NOW)
+
+    alone = [decode_datagrams([datagram], NOW) for datagram in datagrams]
+    check(together, sum(one.accepted + one.rejected for one in alone))
+    assert together.requests == [event for one in alone for event in one.requests]
+    assert repr(together.logs) == repr([event for one in alone for event in one.logs])
+    assert together.refused == sum((one.refused for one in alone), start=type(together.refused)())
+
+
+@EXAMPLES
+@given(st.lists(EVENTS, max_size=6))
+def test_array_is_as_lines(events: list[bytes]) -> None:
+    """The same events in an array have the same fate."""
+    array = decode_body(b"[" + b",".join(events) + b"]", NOW)
+
+    lines = decode_body(b"\n".join(events), NOW)
+    check(array, len(events))
+    assert repr(array) == repr(lines)
+
+
+@EXAMPLES
+@given(st.binary(max_size=200) | VALUES.map(lambda value: repr(value).encode("utf-8", "replace")))
+def test_anything(raw: bytes) -> None:
+    """Bytes of any kind give counts and sentences, never an exception."""
+    for decoded in (decode_body(raw, NOW), decode_datagrams([raw, raw], NOW)):
+        check(decoded, decoded.accepted + decoded.rejected)
+
+
+@EXAMPLES
+@given(BASES, NAMES, VALUES)
+def test_one_odd_field(base: dict[str, Any], name: str, value: Any) -> None:
+    """Any value in any field is taken, mended or refused."""
+    raw = json.dumps(base | {name: value}).encode("utf-8", "surrogatepass")
+
+    check(decode_body(raw, NOW), 1)
