@@ -233,12 +233,42 @@ async def test_run_until_a_signal(tmp_path: Path, database: str) -> None:
         running(tmp_path, "--config", str(file)) as (process, url),
         aiohttp.ClientSession() as client,
     ):
-        async with client.get(f"{url}/healthz") as answer:
+        async with client.get(f"{url}healthz") as answer:
             alive = answer.status
         process.send_signal(signal.SIGTERM)
         code = await process.wait()
 
     assert (alive, code) == (200, 0)
+
+
+async def test_second_signal_ends_at_once(tmp_path: Path) -> None:
+    """
+    A stop that takes too long is cut short by a second signal; the exit code is 128 and its number.
+    """
+    script = """
+import asyncio, sys
+from monitord import cli
+
+async def work(stop):
+    print("started", flush=True)
+    await stop.wait()
+    print("stopping", flush=True)
+    await asyncio.Event().wait()
+
+cli._until_signal(work)
+"""
+    process = await asyncio.create_subprocess_exec(
+        *(sys.executable, "-c", script), env=environment(tmp_path), stdout=PIPE
+    )
+    assert process.stdout is not None
+
+    said = [await process.stdout.readline()]
+    process.send_signal(signal.SIGTERM)
+    said.append(await process.stdout.readline())
+    process.send_signal(signal.SIGINT)
+
+    assert said == [b"started\n", b"stopping\n"]
+    assert await process.wait() == 128 + signal.SIGINT
 
 
 async def test_taken_port(tmp_path: Path, database: str) -> None:
