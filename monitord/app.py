@@ -1,0 +1,89 @@
+"""The composition root: which part is given which. Starting and stopping is `service`."""
+
+from __future__ import annotations
+
+import time
+
+from collections.abc import Mapping
+
+from msgspec import Struct
+
+from monitord import assets
+from monitord.http import kpis, static
+from monitord.http.ports import Ports
+from monitord.http.server import WebServer
+from monitord.ingest.http import IngestServer
+from monitord.intake.bus import Bus
+from monitord.intake.intake import Intake
+from monitord.intake.queue import Queue
+from monitord.intake.window import Window
+from monitord.schedule import Schedule
+from monitord.scrapers import open_scrapers
+from monitord.settings import Settings
+from monitord.store.logs import LogReader
+from monitord.store.metrics import MetricReader
+from monitord.store.pool import Store
+from monitord.store.requests import RequestReader
+from monitord.store.retention import Keeper
+from monitord.store.rollups import Compactor
+from monitord.store.writer import Writer
+from monitord.telemetry import Telemetry
+
+
+class App(Struct, frozen=True, kw_only=True):
+    """Every part of one running monitord, built and not yet started."""
+
+    queue: Queue
+    intake: Intake
+    store: Store
+    writer: Writer
+    compactor: Compactor
+    keeper: Keeper
+    schedule: Schedule
+    ingest: IngestServer
+    web: WebServer
+
+
+def build(settings: Settings, store: Store, telemetry: Telemetry) -> App:
+    """
+    Return the parts, each given what it needs.
+
+    Raises SettingsError: an address or a file of the settings cannot be used. AssetError: the
+    installation lacks its data folders.
+    """
+    queue = Queue(settings.store.queue_events, telemetry)
+    window, bus = Window(), Bus()
+    intake = Intake(int(time.time() * 1000), queue, window, bus)
+    jobs = open_scrapers(settings.targets, telemetry)
+    for job in jobs:
+        window.expect(job.target, job.kind)
+    ingest = IngestServer(settings.ingest, intake, telemetry, insecure=settings.insecure)
+    ports = Ports(
+        settings=settings,
+        window=window,
+        bus=bus,
+        store=store,
+        requests=RequestReader(store),
+        metrics=MetricReader(store),
+        logs=LogReader(store),
+        telemetry=telemetry,
+        kpis=kpis.load(assets.folder("config") / "kpis.yaml"),
+        assets=static.load(assets.folder("web/dist")),
+        checks=lambda: readiness(store),
+    )
+    return App(
+        queue=queue,
+        intake=intake,
+        store=store,
+        writer=Writer(store, queue, telemetry, settings.store.flush_every),
+        compactor=Compactor(store),
+        keeper=Keeper(store, settings.store.retention),
+        schedule=Schedule(jobs, intake, window.note, telemetry),
+        ingest=ingest,
+        web=WebServer(ports),
+    )
+
+
+def readiness(store: Store) -> Mapping[str, bool]:
+    """Say by name which parts are ready. The listeners are, once there is anybody to ask."""
+    return {"store": bool(store.up)}

@@ -1,0 +1,150 @@
+"""Runs one monitord: everything starts here in order, and stops in the reverse one."""
+
+from __future__ import annotations
+
+import asyncio
+import contextlib
+import uuid
+
+from collections.abc import AsyncIterator, Callable, Coroutine, Iterator, Mapping
+from pathlib import Path
+from typing import Any
+
+import structlog
+
+from msgspec import Struct
+from msgspec.structs import asdict, replace
+
+from monitord.app import App, build
+from monitord.embedded.lock import FolderLock
+from monitord.embedded.postgres import EmbeddedPostgres
+from monitord.errors import SettingsError
+from monitord.ingest.udp import UdpListener
+from monitord.settings import Settings
+from monitord.store.pool import open_pool
+from monitord.telemetry import Telemetry
+
+
+log = structlog.get_logger(__name__)
+
+# How long a stop waits for the queue to be written; a store that is away is not waited for.
+DRAIN_SECONDS = 5.0
+
+
+class Addresses(Struct, frozen=True):
+    """Where a running monitord listens: the page's URL and the two port numbers."""
+
+    url: str
+    web_port: int
+    ingest_port: int
+
+
+async def serve(
+    settings: Settings,
+    *,
+    stop: asyncio.Event,
+    ready: Callable[[Addresses], None],
+    store_dsn: str | None = None,
+) -> None:
+    """
+    Run until `stop` is set. `ready` is called once, when both ports are open.
+
+    A store that is down delays nothing. `store_dsn` goes over the settings' store.
+
+    Raises MonitordError: the settings, the state folder or an embedded server cannot be used.
+    """
+    telemetry = Telemetry()
+    async with contextlib.AsyncExitStack() as stack:
+        stack.enter_context(state_folder(settings.state_dir))
+        dsn = store_dsn or settings.store.dsn.reveal()
+        if not dsn:
+            dsn = await stack.enter_async_context(embedded_store(settings.state_dir))
+        instance = settings.instance or kept_instance(settings.state_dir)
+        store = await stack.enter_async_context(open_pool(settings.store, dsn, instance, telemetry))
+        app = build(settings, store, telemetry)
+        await stack.enter_async_context(running(storing(app)))
+        stack.push_async_callback(drained, app)
+        await stack.enter_async_context(app.web)
+        await stack.enter_async_context(app.ingest)
+        if settings.ingest.udp.enabled:
+            # The same number for both; where the kernel chose it, HTTP has it already.
+            ingest = replace(settings.ingest, port=app.ingest.port)
+            await stack.enter_async_context(UdpListener(ingest, app.intake, telemetry))
+        await stack.enter_async_context(running({"schedule": app.schedule.run()}))
+        addresses = Addresses(app.web.url, app.web.port, app.ingest.port)
+        log.info("monitord.ready", **asdict(addresses))
+        ready(addresses)
+        await stop.wait()
+        log.info("monitord.stopping")
+
+
+def storing(app: App) -> Mapping[str, Coroutine[Any, Any, None]]:
+    """Return what runs on the store's side of the queue, by the names of the tasks."""
+    return {
+        "writer": app.writer.run(),
+        "compactor": app.compactor.run(),
+        "keeper": app.keeper.run(),
+    }
+
+
+@contextlib.asynccontextmanager
+async def running(jobs: Mapping[str, Coroutine[Any, Any, None]]) -> AsyncIterator[None]:
+    """
+    Run the jobs as long as the block lasts. The first failure ends block and jobs, and is raised.
+    """
+    try:
+        async with asyncio.TaskGroup() as group:
+            tasks = [group.create_task(job, name=name) for name, job in jobs.items()]
+            yield
+            for task in tasks:
+                task.cancel()
+    except BaseExceptionGroup as errors:
+        # What the block raised is for the caller to tell by its type.
+        if len(errors.exceptions) == 1:
+            raise errors.exceptions[0] from None
+        raise
+
+
+async def drained(app: App) -> None:
+    """Return when everything taken is stored, the store is away, or DRAIN_SECONDS have passed."""
+    with contextlib.suppress(TimeoutError):
+        async with asyncio.timeout(DRAIN_SECONDS):
+            # The store may go away meanwhile, which no event tells.
+            while app.queue.pending and app.store.up:  # noqa: ASYNC110
+                await asyncio.sleep(0.02)
+    if app.queue.pending:
+        log.warning("monitord.unstored", events=app.queue.pending, store=app.store.detail)
+
+
+@contextlib.contextmanager
+def state_folder(folder: Path) -> Iterator[None]:
+    """
+    Make the state folder, for its owner alone, and hold its lock.
+
+    Raises SettingsError: it cannot be made. EmbeddedError: another monitord uses it.
+    """
+    try:
+        folder.mkdir(mode=0o700, parents=True, exist_ok=True)
+    except OSError as error:
+        raise SettingsError(
+            f"state_dir: {folder} cannot be made ({error.strerror}); name another folder with "
+            "state_dir: or MONITORD_STATE_DIR"
+        ) from error
+    with FolderLock(folder):
+        yield
+
+
+@contextlib.asynccontextmanager
+async def embedded_store(state_dir: Path) -> AsyncIterator[str]:
+    """Run the embedded PostgreSQL; yield the address of its default database."""
+    async with EmbeddedPostgres(state_dir / "postgres") as server:
+        log.info("store.embedded", folder=str(state_dir / "postgres"), postgresql=server.major)
+        yield server.dsn()
+
+
+def kept_instance(state_dir: Path) -> str:
+    """Return the name this instance drew at its first start: a UUID kept in the state folder."""
+    path = state_dir / "instance"
+    if not path.exists():
+        path.write_text(f"{uuid.uuid4()}\n")
+    return path.read_text().strip()

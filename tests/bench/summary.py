@@ -1,0 +1,112 @@
+"""The summary API over a million stored requests, fifty thousand of them in the last hour."""
+
+from __future__ import annotations
+
+import asyncio
+import random
+import time
+
+from collections.abc import Sequence
+from pathlib import Path
+
+import aiohttp
+
+from monitord.model import Batch, Frame, Request
+from monitord.settings import Store as StoreSettings
+from monitord.store.pool import open_pool
+from monitord.store.writer import Writer
+from monitord.telemetry import Telemetry
+from tests.bench.daemon import Daemon, daemon
+from tests.bench.table import Row
+
+
+INSTANCE = "bench"
+STORED = 1_000_000
+RECENT = 50_000
+CALLS = 1_000
+FRAME_EVENTS = 5_000
+RECENT_AGE_S = (0, 3_000)
+OLD_AGE_S = (7_200, 72_000)
+
+
+class History:
+    """A `FrameSource` of generated requests: the daemon's own writer stores them."""
+
+    def __init__(self) -> None:
+        self.finished = asyncio.Event()
+        self._draw = random.Random(1)
+        self._now = time.time()
+        self._seq = 0
+
+    async def next(self, limit: int) -> Sequence[Frame]:
+        sent = self._seq * FRAME_EVENTS
+        if sent >= STORED:
+            self.finished.set()
+            await asyncio.get_running_loop().create_future()
+        age = RECENT_AGE_S if sent < RECENT else OLD_AGE_S
+        self._seq += 1
+        events = [self._request(self._now - self._draw.uniform(*age)) for _ in range(FRAME_EVENTS)]
+        return [Frame(1, self._seq, Batch(self._now, requests=events))]
+
+    def done(self, frames: Sequence[Frame]) -> None:
+        pass
+
+    def _request(self, at: float) -> Request:
+        draw = self._draw
+        return Request(
+            time=at,
+            service="shop",
+            method="GET",
+            route=f"/resource{int(draw.expovariate(1) * 20) % 200}/{{id}}",
+            status=500 if draw.random() < 0.03 else 200,
+            duration_ms=draw.lognormvariate(2.5, 0.8),
+            trace_id=f"{draw.getrandbits(128):032x}",
+        )
+
+
+async def run(folder: Path, dsn: str) -> list[Row]:
+    """Fill the store, start a daemon on it, and ask for the summary over and over."""
+    await fill(dsn)
+    settings = {
+        "store": {"dsn": dsn},
+        "instance": INSTANCE,
+        "targets": {"host": {"enabled": False}},
+    }
+    async with daemon(folder, **settings) as running, aiohttp.ClientSession() as session:
+        counted = await settled_count(session, running)
+        durations = sorted([await timed_summary(session, running) for _ in range(CALLS)])
+    p99 = durations[int(CALLS * 0.99)]
+    right = counted == RECENT
+    return [
+        Row("summary: requests counted of the last hour", counted, "", f"{RECENT:,}", right),
+        Row("summary API, 1 M stored, p50", durations[CALLS // 2], "ms", "", None),
+        Row("summary API, 1 M stored, p99", p99, "ms", "< 50", p99 < 50),
+    ]
+
+
+async def fill(dsn: str) -> None:
+    source, telemetry = History(), Telemetry()
+    async with open_pool(StoreSettings(), dsn, INSTANCE, telemetry) as store:
+        writing = asyncio.create_task(Writer(store, source, telemetry, 0.0).run())
+        await source.finished.wait()
+        writing.cancel()
+        await asyncio.wait([writing])
+
+
+async def settled_count(session: aiohttp.ClientSession, running: Daemon) -> int:
+    """Return the summary's count once it is the right one, or what it is after 30 s."""
+    count = 0
+    for _ in range(60):
+        async with session.get(f"{running.web}/api/monitoring/advanced/summary") as reply:
+            count = (await reply.json())["api"]["request_count"] or 0
+        if count == RECENT:
+            break
+        await asyncio.sleep(0.5)
+    return count
+
+
+async def timed_summary(session: aiohttp.ClientSession, running: Daemon) -> float:
+    started = time.perf_counter()
+    async with session.get(f"{running.web}/api/monitoring/advanced/summary") as reply:
+        await reply.read()
+    return (time.perf_counter() - started) * 1000
