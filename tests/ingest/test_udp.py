@@ -16,7 +16,7 @@ from structlog.testing import capture_logs
 
 from monitord.errors import SettingsError
 from monitord.ingest import kernel
-from monitord.ingest.udp import TURN_BYTES, TURN_DATAGRAMS, UdpListener
+from monitord.ingest.udp import BATCH_BYTES, BATCH_DATAGRAMS, UdpListener
 from monitord.settings import Ingest, Udp
 from monitord.telemetry import Telemetry
 
@@ -50,7 +50,7 @@ def counted(telemetry: Telemetry, name: str, **labels: str) -> float:
 
 
 async def test_ten_thousand_datagrams_are_all_counted(sink, telemetry) -> None:
-    """Every datagram arrives as an event, in batches no larger than a turn."""
+    """Every datagram arrives as an event, in batches of a bounded size."""
     async with UdpListener(ingest(), sink, telemetry) as listener:
         with sender(listener.port) as send:
             for number in range(10_000):
@@ -61,7 +61,7 @@ async def test_ten_thousand_datagrams_are_all_counted(sink, telemetry) -> None:
 
     values = [metric.value for batch in sink.batches for metric in batch.metrics]
     assert values == list(range(10_000))
-    assert max(len(batch) for batch in sink.batches) <= TURN_DATAGRAMS
+    assert max(len(batch) for batch in sink.batches) <= BATCH_DATAGRAMS
     assert counted(telemetry, "ingest_datagrams_total") == 10_000
     assert counted(telemetry, "ingest_events_total", protocol="udp", type="metric") == 10_000
     assert counted(telemetry, "ingest_udp_kernel_drops") == 0
@@ -76,11 +76,23 @@ async def test_a_burst_while_the_loop_is_busy_waits_in_the_buffer(sink, telemetr
             assert sink.events == 0
         await until(lambda: sink.events == 2_000)
 
-    assert len(sink.batches) == -(-2_000 // TURN_DATAGRAMS)
+    assert len(sink.batches) == -(-2_000 // BATCH_DATAGRAMS)
 
 
-async def test_large_datagrams_end_a_turn_by_their_bytes(sink, telemetry) -> None:
-    """A turn is bounded in bytes as well, so that no batch grows with the datagrams."""
+async def test_what_comes_within_a_moment_is_one_batch(sink, telemetry) -> None:
+    """Datagrams that come one by one share a batch, and none waits for long."""
+    async with UdpListener(ingest(), sink, telemetry) as listener:
+        with sender(listener.port) as send:
+            for number in range(50):
+                send(GOOD % number)
+                await asyncio.sleep(0)
+        await until(lambda: sink.events == 50)
+
+    assert len(sink.batches) < 25
+
+
+async def test_large_datagrams_end_a_batch_by_their_bytes(sink, telemetry) -> None:
+    """A batch is bounded in bytes as well, so that none grows with the datagrams."""
     large = b"\n".join([GOOD % 1] * 1_000)
     async with UdpListener(ingest(), sink, telemetry) as listener:
         with sender(listener.port) as send:
@@ -88,7 +100,7 @@ async def test_large_datagrams_end_a_turn_by_their_bytes(sink, telemetry) -> Non
                 send(large)
         await until(lambda: sink.events == 40_000)
 
-    assert max(batch.size_bytes for batch in sink.batches) <= TURN_BYTES + len(large)
+    assert max(batch.size_bytes for batch in sink.batches) <= BATCH_BYTES + len(large)
 
 
 async def test_what_arrived_before_the_end_is_taken_along(sink, telemetry) -> None:
@@ -102,7 +114,7 @@ async def test_what_arrived_before_the_end_is_taken_along(sink, telemetry) -> No
 
 
 async def test_a_bad_line_costs_no_neighbour(sink, telemetry) -> None:
-    """One bad line of a datagram, and one bad datagram of a turn, are counted by their reason."""
+    """One bad line of a datagram, and one bad datagram of a turn, are counted by its reason."""
     async with UdpListener(ingest(), sink, telemetry) as listener:
         with sender(listener.port) as send:
             send(b"\n".join((GOOD % 1, b"nonsense", GOOD % 2)))
