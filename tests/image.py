@@ -2,9 +2,10 @@
 The Dockerfile without a container engine: `python -m tests.image [FOLDER]`.
 
 Runs its own COPY, RUN and CMD instructions in a clean folder, in which /src, /build, /wheels,
-/opt/monitord and /var/lib/monitord are folders of their own, with this machine's Python in place of
-the base image's. Then starts the result as an ordinary user against a real PostgreSQL and asks its
-health check. Not covered: the base image, users, the read-only root, `docker compose` itself.
+/opt/monitord and /var/lib/monitord are folders of their own, with this machine's Python (or that
+of $PYTHON) in place of the base image's. Then starts the result, as an ordinary user, against a
+real PostgreSQL, and asks its health check. Not covered: the base image, its users, the read-only
+root, and `docker compose` itself.
 """
 
 # ruff: noqa: T201 - a script talks on stdout
@@ -53,7 +54,9 @@ class Image:
         self.started: dict[str, list[str]] = {}
         self.health: list[str] = []
         # The base image's python and pip.
-        subprocess.run([sys.executable, "-m", "venv", str(folder / "base")], check=True)
+        python = os.environ.get("PYTHON", sys.executable)
+        subprocess.run([python, "-m", "venv", str(folder / "base")], check=True)
+        self.python = (folder / "base" / "bin" / "python").resolve()
         # Proxies and certificates of this machine stay; its packages and its monitord do not.
         foreign = ("MONITORD_", "PYTHON", "VIRTUAL_ENV", "SHOP_")
         self.environ = {n: v for n, v in os.environ.items() if not n.startswith(foreign)}
@@ -118,8 +121,8 @@ async def proves_itself(image: Image) -> None:
 
 
 async def becomes_healthy(image: Image, store: str) -> None:
-    user: dict[str, Any] = {}
-    if os.geteuid() == 0:
+    user: dict[str, Any] = {}  # our own, unless we are root and the other one can run our Python
+    if os.geteuid() == 0 and all(f.stat().st_mode & 1 for f in image.python.parents):
         os.chown(image.folder / "var" / "lib" / "monitord", UID, UID)
         user = {"user": UID, "group": UID, "extra_groups": []}
     process = await asyncio.create_subprocess_exec(
@@ -155,6 +158,7 @@ async def becomes_healthy(image: Image, store: str) -> None:
 def main() -> None:
     with tempfile.TemporaryDirectory(prefix="monitord-image-") as temporary:
         folder = Path(sys.argv[1] if len(sys.argv) > 1 else temporary).resolve()
+        folder.mkdir(parents=True, exist_ok=True)
         folder.chmod(0o755)
         image = Image(folder)
         for instruction, rest in instructions():
