@@ -43,9 +43,20 @@ def index(ms: ArrayLike) -> NDArray[np.int64]:
     negative durations count in the first bucket, durations above the last bound in the last one.
     """
     values = np.maximum(np.asarray(ms, dtype=np.float64), 1e-9)
-    raw = np.ceil(np.log2(values) * PER_OCTAVE).astype(np.int64) - 1 - FIRST_INDEX
-    dense: NDArray[np.int64] = np.clip(raw, 0, BUCKETS - 1)
+    dense: NDArray[np.int64] = np.clip(exponent_index(values) - FIRST_INDEX, 0, BUCKETS - 1)
     return dense
+
+
+def exponent_index(values: NDArray[np.float64]) -> NDArray[np.int64]:
+    """Return the specification's own bucket index of each value; all must be above zero."""
+    indexes: NDArray[np.int64] = np.ceil(np.log2(values) * PER_OCTAVE).astype(np.int64) - 1
+    return indexes
+
+
+def exponent_value(indexes: NDArray[np.int64]) -> NDArray[np.float64]:
+    """Return the representative, 2LU/(L+U), of buckets by the specification's index."""
+    values: NDArray[np.float64] = np.exp2((indexes + 1) / PER_OCTAVE) * (2.0 / (1.0 + BASE))
+    return values
 
 
 def upper_bound_ms(bucket: int) -> float:
@@ -56,6 +67,11 @@ def upper_bound_ms(bucket: int) -> float:
 def value_ms(bucket: int) -> float:
     """Return the bucket's representative in ms: 2LU/(L+U), in ratio as far from L as from U."""
     return upper_bound_ms(bucket) * 2.0 / (1.0 + BASE)
+
+
+def values_ms() -> NDArray[np.float64]:
+    """Return the representative in ms of every bucket of the dense row."""
+    return exponent_value(np.arange(BUCKETS) + FIRST_INDEX)
 
 
 class Histogram:

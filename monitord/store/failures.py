@@ -44,6 +44,8 @@ def judge(error: BaseException) -> Failure | None:
         return Failure.PASSING
     if isinstance(error, StoreError | asyncpg.exceptions.ClientConfigurationError):
         return Failure.STORE
+    if isinstance(error, asyncpg.InvalidCachedStatementError):
+        return Failure.PASSING  # a migration has changed a table; a new session sees it as it is
     if isinstance(error, asyncpg.PostgresError):
         kind = (error.sqlstate or "")[:2]
         if kind in ROW_CLASSES:

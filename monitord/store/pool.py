@@ -46,6 +46,7 @@ class Store:
         self.since = time.time()
         self.detail = "connecting"
         self.timeout = config.timeout
+        self.retention = config.retention
         # Changes when the schema was made or grew: what was remembered of the store may be wrong.
         self.epoch = 0
         self._dsn = dsn

@@ -29,9 +29,11 @@ def json_bytes(value: Any) -> bytes:
     """
     try:
         document = msgspec.json.encode(value)
+        if b"\\u0000" not in document:
+            return document
     except UnicodeEncodeError:
-        return msgspec.json.encode(cleaned(value))
-    return msgspec.json.encode(cleaned(value)) if b"\\u0000" in document else document
+        pass
+    return msgspec.json.encode(cleaned(msgspec.to_builtins(value, str_keys=True)))
 
 
 def cleaned(value: Any) -> Any:

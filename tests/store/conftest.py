@@ -1,6 +1,8 @@
 """What the store's tests share: a store on a database of their own, and a server they may hurt."""
 
-from collections.abc import AsyncIterator
+import asyncio
+
+from collections.abc import AsyncIterator, Awaitable, Callable, Sequence
 from pathlib import Path
 
 import asyncpg
@@ -9,7 +11,10 @@ import pytest_asyncio
 
 from monitord import settings
 from monitord.embedded import EmbeddedPostgres, PostgresOptions
+from monitord.intake.queue import Queue
+from monitord.model import Frame
 from monitord.store.pool import Store, open_pool
+from monitord.store.writer import Writer
 from monitord.telemetry import Telemetry
 
 
@@ -73,3 +78,23 @@ async def own_server(tmp_path: Path) -> AsyncIterator[EmbeddedPostgres]:
     options = PostgresOptions(settings={"fsync": "off", "full_page_writes": "off"})
     async with EmbeddedPostgres(tmp_path / "postgres", options) as server:
         yield server
+
+
+@pytest.fixture
+def write(store: Store, telemetry: Telemetry) -> Callable[[Sequence[Frame]], Awaitable[None]]:
+    """
+    Write frames as the daemon does, and return when they are done.
+    """
+
+    async def drained(frames: Sequence[Frame]) -> None:
+        queue = Queue(10_000_000, telemetry)
+        for frame in frames:
+            assert queue.put(frame)
+        async with asyncio.TaskGroup() as group:
+            writer = group.create_task(Writer(store, queue, telemetry, 0.0).run())
+            async with asyncio.timeout(60):
+                while queue.pending:  # noqa: ASYNC110 - the queue is the product's
+                    await asyncio.sleep(0.002)
+            writer.cancel()
+
+    return drained

@@ -79,13 +79,10 @@ async def test_inserts_go_on_while_a_partition_is_made(store: Store, sql: SQL) -
     assert await sql.fetchval("SELECT count(*) FROM requests") == 1
 
 
-async def test_locked_table_is_waited_for_only_shortly(
-    store: Store, sql: SQL, monkeypatch: pytest.MonkeyPatch
-) -> None:
+async def test_locked_table_is_waited_for_only_shortly(store: Store, sql: SQL) -> None:
     """
     While somebody holds the table exclusively, making a day fails as passing, to be tried again.
     """
-    monkeypatch.setattr(partitions, "LOCK_TIMEOUT", "SET LOCAL lock_timeout = '50ms'")
     async with sql.transaction():
         await sql.execute("LOCK TABLE requests")
         with pytest.raises(StoreUnreachable, match="lock timeout"):

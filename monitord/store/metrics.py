@@ -1,0 +1,111 @@
+"""Reads stored samples as points over time."""
+
+from __future__ import annotations
+
+import json
+import math
+
+from collections.abc import Mapping
+from datetime import timedelta
+from typing import Any, Literal, NamedTuple, TypeAlias
+
+from monitord.model import MetricKind
+from monitord.store.connection import Connection
+from monitord.store.pool import Store
+from monitord.store.queries import queries
+from monitord.store.requests import moment
+
+
+Aggregate: TypeAlias = Literal["avg", "max", "min", "last", "sum"]
+
+# More lines in one chart are none to look at.
+MOST_SERIES = 100
+
+
+class MetricReader:
+    """The samples of this instance."""
+
+    def __init__(self, store: Store) -> None:
+        self._store = store
+
+    async def names(self) -> list[str]:
+        """Return the names of all metrics. Raises StoreUnreachable, StoreError."""
+        async with self._store.connection() as connection:
+            rows = queries().metric_names(connection, host_id=self._store.host_id)
+            return [row["name"] async for row in rows]
+
+    async def points(
+        self,
+        name: str,
+        attributes: Mapping[str, str],
+        start: float,
+        end: float,
+        step: float,
+        aggregate: Aggregate | None = None,
+    ) -> list[tuple[dict[str, str], list[float | None]]]:
+        """
+        Return every series of a name with at least these attributes, in points of `step` seconds.
+
+        Points begin at `start`. The aggregate says what a point is of its samples; without one a
+        counter's is the sum (samples are increments), any other's the average. None where there
+        was no sample. At most MOST_SERIES series, oldest first.
+
+        Raises StoreUnreachable, StoreError.
+        """
+        async with self._store.connection() as connection:
+            matching = queries().matching_series(
+                connection,
+                host_id=self._store.host_id,
+                name=name,
+                attributes=json.dumps(dict(attributes)),
+                most=MOST_SERIES,
+            )
+            found = {row["series_id"]: row async for row in matching}
+            count = math.ceil((end - start) / step)
+            values: dict[int, list[float | None]] = {number: [None] * count for number in found}
+            for question in by_question(found, aggregate):
+                column = question.column
+                for row in await self._rows(connection, question, start, end, step):
+                    place = round((row["start"].timestamp() - start) / step)
+                    values[row["series_id"]][place] = row[column]
+        return [(json.loads(found[number]["attributes"]), values[number]) for number in found]
+
+    async def _rows(
+        self, connection: Connection, question: Question, start: float, end: float, step: float
+    ) -> list[Mapping[str, Any]]:
+        query = queries().sample_points
+        if question.kind == "histogram":
+            query = queries().histogram_points
+        elif question.column == "last":
+            query = queries().last_points
+        rows = query(
+            connection,
+            host_id=self._store.host_id,
+            series_ids=question.series,
+            since=moment(start),
+            until=moment(end),
+            step=timedelta(seconds=step),
+        )
+        return [row async for row in rows]
+
+
+class Question(NamedTuple):
+    """What is asked in one statement: of which kind of series, which aggregate, for which."""
+
+    kind: MetricKind
+    column: Aggregate
+    series: list[int]
+
+
+def by_question(
+    found: Mapping[int, Mapping[str, Any]], aggregate: Aggregate | None
+) -> list[Question]:
+    """Return what has to be asked for these series."""
+    questions: dict[tuple[MetricKind, Aggregate], list[int]] = {}
+    for number, row in found.items():
+        kind: MetricKind = row["kind"]
+        column = aggregate or ("sum" if kind == "counter" else "avg")
+        if kind == "histogram" and column == "last":
+            column = "avg"  # the last of many observations says nothing of them
+        questions.setdefault((kind, column), []).append(number)
+    return [Question(*key, series) for key, series in questions.items()]

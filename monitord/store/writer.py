@@ -1,0 +1,154 @@
+"""The writer: takes frames from the queue, oldest first, and keeps them until they are stored."""
+
+from __future__ import annotations
+
+import asyncio
+import time
+
+from collections import Counter
+from collections.abc import Sequence
+
+import asyncpg
+import structlog
+
+from monitord.backoff import backoff
+from monitord.errors import StoreError, StoreUnreachable
+from monitord.model import Frame, FrameSource
+from monitord.store.apply import AlreadyApplied, apply
+from monitord.store.dictionaries import Dictionaries
+from monitord.store.drain import Drain, Refusal, prepare
+from monitord.store.failures import ENCODING, describe
+from monitord.store.halving import Halving, at_once
+from monitord.store.partitions import Partitions
+from monitord.store.pool import WAIT_FOR_MENDING, Store
+from monitord.telemetry import Telemetry
+
+
+log = structlog.get_logger(__name__)
+
+# Events of one transaction at most; more only makes the answer to a failure longer.
+LIMIT = 20_000
+
+FIRST_WAIT = 0.2
+LONGEST_WAIT = 3.0
+
+# Refused rows told one by one in the log; the others are counted alone.
+REFUSALS_TOLD = 5
+
+
+class Writer:
+    """
+    Drains a source of frames into the store, one transaction at a time.
+
+    Frames are done once they are committed. Whatever passes is waited out with the frames kept; a
+    row the database refuses is left out, counted and said; nothing stops the queue for good.
+    """
+
+    def __init__(
+        self, store: Store, source: FrameSource, telemetry: Telemetry, flush_every: float = 0.2
+    ) -> None:
+        self._store = store
+        self._source = source
+        self._telemetry = telemetry
+        self._flush_every = flush_every
+        self._dictionaries = Dictionaries(store)
+        self._partitions = Partitions(store)
+
+    async def run(self) -> None:
+        """Write until cancelled: what comes first at once, then what gathers in `flush_every`."""
+        while True:
+            frames = await self._source.next(LIMIT)
+            began = time.monotonic()
+            await self._settle(frames)
+            self._source.done(frames)
+            if sum(len(frame.batch) for frame in frames) < LIMIT // 2:
+                await asyncio.sleep(max(0.0, began + self._flush_every - time.monotonic()))
+
+    async def _settle(self, frames: Sequence[Frame]) -> None:
+        """Return when every event of the frames is stored or refused for good."""
+        waits = backoff(FIRST_WAIT, LONGEST_WAIT)
+        tried = False
+        while frames:
+            await self._store.ready()
+            try:
+                await self._store_once(frames)
+            except AlreadyApplied as found:
+                frames = self._without(frames, found, tried)
+            except StoreUnreachable:
+                tried = True
+                self._telemetry.store_failures.inc()
+                await asyncio.sleep(next(waits))
+            except StoreError as error:
+                tried = True
+                self._telemetry.store_failures.inc()
+                self._store.report_writing(str(error))
+                await asyncio.sleep(WAIT_FOR_MENDING)
+            except Exception as error:  # noqa: BLE001 - one fault must not stop the queue for good
+                self._give_up(frames, error)
+                return
+            else:
+                self._store.report_writing("")
+                return
+
+    async def _store_once(self, frames: Sequence[Frame]) -> None:
+        drain = await prepare(frames, self._dictionaries, self._store.host_id)
+        try:
+            await self._make_days(drain)
+            async with self._store.transaction() as connection:
+                await apply(connection, drain, self._store.host_id, at_once)
+            refused = drain.refusals
+        except (asyncpg.PostgresError, *ENCODING):
+            # Only errors of a row come through. A partition may also have been dropped meanwhile.
+            self._partitions.forget()
+            await self._make_days(drain)
+            async with self._store.transaction() as connection:
+                halving = Halving(connection)
+                await apply(connection, drain, self._store.host_id, halving)
+            refused = [*drain.refusals, *halving.refusals]
+        self._count(frames, refused)
+
+    async def _make_days(self, drain: Drain) -> None:
+        for table, days in drain.days().items():
+            await self._partitions.ensure(table, days)
+
+    def _without(
+        self, frames: Sequence[Frame], found: AlreadyApplied, tried: bool
+    ) -> Sequence[Frame]:
+        """Return the frames that are not in the store yet, counting the others."""
+        again: list[Frame] = []
+        new: list[Frame] = []
+        for one in frames:
+            applied = one.writer == found.writer and one.seq <= found.last_seq
+            (again if applied else new).append(one)
+        if tried:
+            # Our own attempt before this one was committed after all.
+            self._count(again, ())
+        else:
+            self._telemetry.duplicates.inc(sum(len(one.batch) for one in again))
+        return new
+
+    def _count(self, frames: Sequence[Frame], refused: Sequence[Refusal]) -> None:
+        left_out = Counter(one.type for one in refused)
+        for kind, total in events(frames).items():
+            self._telemetry.stored.labels(kind).inc(total - left_out[kind])
+            self._telemetry.refused.labels(kind).inc(left_out[kind])
+        for one in refused[:REFUSALS_TOLD]:
+            log.warning("store.row_refused", type=one.type, reason=one.reason, row=one.row)
+        if len(refused) > REFUSALS_TOLD:
+            log.warning("store.rows_refused", count=len(refused), told=REFUSALS_TOLD)
+
+    def _give_up(self, frames: Sequence[Frame], error: Exception) -> None:
+        """Refuse everything: it has failed in a way that trying again would repeat."""
+        totals = events(frames)
+        for kind, total in totals.items():
+            self._telemetry.refused.labels(kind).inc(total)
+        log.error("store.frames_refused", reason=describe(error), exc_info=error, **totals)
+
+
+def events(frames: Sequence[Frame]) -> dict[str, int]:
+    """Return how many events of each type the frames hold."""
+    return {
+        "request": sum(len(frame.batch.requests) for frame in frames),
+        "log": sum(len(frame.batch.logs) for frame in frames),
+        "metric": sum(len(frame.batch.metrics) for frame in frames),
+    }
