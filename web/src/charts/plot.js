@@ -3,31 +3,46 @@
 
 import { LineChart } from "echarts/charts";
 import { GridComponent } from "echarts/components";
-import { connect, init, use } from "echarts/core";
+import { init, use } from "echarts/core";
 import { CanvasRenderer } from "echarts/renderers";
 
 
 use([LineChart, GridComponent, CanvasRenderer]);
 
-const GROUP = "page";
 const LINE = "#30363d";
 const FAINT = "#21262d";
 const TEXT = "#9198a1";
 const FONT = getComputedStyle(document.documentElement).getPropertyValue("--figures");
 
-// The instants of one chart are seen in all: one cross-hair through the four of them.
-connect(GROUP);
+const plots = new Set();
+let following = false;
 
-function isAlone(values, place) {
-  return values[place] !== null && (values[place - 1] ?? null) === null && (values[place + 1] ?? null) === null;
+// The instant of one plot is seen in all. (ECharts' own `connect` loses it where there are no data.)
+function followed(leader, at) {
+  if (following) return;
+  following = true;
+  for (const plot of plots) {
+    if (plot !== leader) plot.point(at);
+  }
+  following = false;
 }
 
-// A value between two gaps would be a line of no length, so it becomes a dot.
+// So few values between two gaps are a line too short to be seen: each becomes a dot.
+const FEW = 3;
+
 function points(times, values) {
-  return values.map((value, place) => {
-    const point = [times[place] * 1000, value];
-    return isAlone(values, place) ? { value: point, symbol: "rect", symbolSize: 3 } : point;
-  });
+  const made = values.map((value, place) => [times[place] * 1000, value]);
+  let begin = 0;
+  for (let place = 0; place <= values.length; place += 1) {
+    if ((values[place] ?? null) !== null) continue;
+    if (place - begin <= FEW) {
+      for (let few = begin; few < place; few += 1) {
+        made[few] = { value: made[few], symbol: "rect", symbolSize: 3 };
+      }
+    }
+    begin = place + 1;
+  }
+  return made;
 }
 
 function line({ name, values }, look, times) {
@@ -59,7 +74,7 @@ function topOf(series, styles) {
 const FIXED = {
   animation: false,
   textStyle: { fontFamily: FONT, fontSize: 11, color: TEXT },
-  grid: { left: 62, right: 14, top: 8, bottom: 22, outerBoundsMode: "none" },
+  grid: { left: 62, right: 22, top: 8, bottom: 22, outerBoundsMode: "none" },
   axisPointer: { triggerOn: "mousemove|click", animation: false },
 };
 
@@ -111,11 +126,20 @@ export class Plot {
   constructor(element, axes, onInstant) {
     this.axes = axes;
     this.chart = init(element, null, { renderer: "canvas" });
-    this.chart.group = GROUP;
     this.chart.setOption(FIXED);
-    this.chart.on("updateAxisPointer", (event) => onInstant(event.axesInfo?.[0]?.value ?? null));
-    this.chart.on("globalout", () => onInstant(null));
+    this.chart.on("updateAxisPointer", ({ axesInfo }) => {
+      const at = axesInfo?.[0]?.value ?? null;
+      onInstant(at);
+      followed(this, at);
+    });
+    plots.add(this);
     new ResizeObserver(() => this.chart.resize()).observe(element);
+  }
+
+  // Put the cross-hair at an instant (Unix ms), or take it away (null).
+  point(at) {
+    const place = at === null ? { currTrigger: "leave" } : { x: this.chart.convertToPixel({ xAxisIndex: 0 }, at), y: 20 };
+    this.chart.dispatchAction({ type: "updateAxisPointer", ...place });
   }
 
   // `hidden` holds the names of the series that are switched off in the legend.

@@ -23,12 +23,18 @@ const text = document.getElementById("log-text");
 const pauseButton = document.getElementById("log-pause");
 const newest = document.getElementById("log-newest");
 
+// Lines the page did not get since it opened the stream; the mark in the list scrolls away.
+let dropped = 0;
+
 // Element -> the entry it shows; an entry goes with its element.
 const entries = new WeakMap();
 const tail = new Tail(list, show);
 const stream = new LogStream(`${document.body.dataset.base}/api/monitoring/advanced/logs/stream`, {
   line: (entry) => tail.push(() => made(entry)),
-  gap: (dropped) => tail.push(() => gapElement(dropped)),
+  gap: (count) => {
+    dropped += count ?? 0;
+    tail.push(() => gapElement(count));
+  },
   state: (name) => {
     panel.dataset.state = name;
     show();
@@ -49,7 +55,8 @@ function show() {
   const { held, paused, following } = tail;
   const word = WORDS[panel.dataset.state];
   const waiting = held ? `, ${lines(held)}` : "";
-  const said = panel.dataset.state === "live" && paused ? `Paused${waiting}` : word;
+  const lost = dropped ? `, ${dropped.toLocaleString("en-US")} dropped` : "";
+  const said = (panel.dataset.state === "live" && paused ? `Paused${waiting}` : word) + lost;
   if (stateText.textContent !== said) stateText.textContent = said;
   panel.toggleAttribute("data-paused", paused);
   pauseButton.setAttribute("aria-pressed", String(paused));
@@ -64,6 +71,7 @@ function reopen() {
   const query = new URLSearchParams();
   if (level.value) query.set("level", level.value);
   if (text.value.trim()) query.set("text", text.value.trim());
+  dropped = 0;
   tail.clear();
   stream.open(query.size ? `?${query}` : "");
 }
