@@ -177,10 +177,17 @@ class LogEntry(Struct, frozen=True):
 
 
 class LogEntries(Struct, frozen=True):
-    """A page of log records, newest first; `next` leads to the page before, null at the end."""
+    """
+    A page of log records, newest first; `next` leads to the page before, null at the end.
+
+    `gap`: lines before the first one are not stored any more. `searched_since` (Unix seconds): the
+    search was ended there by its deadline; `next` goes on.
+    """
 
     lines: list[LogEntry]
     next: str | None = None
+    gap: bool = False
+    searched_since: float | None = None
     source: Literal["store", "memory"] = "store"
     note: str = ""
 

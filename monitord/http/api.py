@@ -17,10 +17,10 @@ from monitord.http.answers import (
     TargetList,
 )
 from monitord.http.buckets import cut
-from monitord.http.charts import CHARTS, chart, memory_note, step_for
-from monitord.http.gather import draw_sparks, snapshot, spark_buckets
+from monitord.http.charts import CHARTS, chart, memory_note
+from monitord.http.gather import draw_sparks, scrape_step, snapshot, spark_age
 from monitord.http.keys import MEMO, PORTS
-from monitord.http.lines import entry, line_filter
+from monitord.http.lines import Page, entry, line_filter
 from monitord.http.parameters import (
     AGGREGATE,
     ATTRIBUTES,
@@ -35,23 +35,24 @@ from monitord.http.parameters import (
     span_of,
 )
 from monitord.http.respond import answer, refusal
-from monitord.http.sources import in_time, memory, stored
+from monitord.http.sources import SAMPLE_MEMORY, in_time, memory, stored
 from monitord.http.summary import summary as make_summary
 
 
 # An acknowledged request must be counted within 2 s; several pages asking at once cost one reading.
 FRESH_SECONDS = 0.5
 
+# So many log lines the bus holds at most.
+HELD = 1_000
+
 
 async def get_overview(app: web.Application, range_seconds: float) -> Overview:
-    """Return the overview: figures of now, sparklines at most half a step old."""
+    """Return the overview: figures of now, sparklines half a step old at most."""
     ports, memo = app[PORTS], app[MEMO]
-    buckets = spark_buckets(ports, range_seconds)
-    age = min(60.0, buckets.step / 2)
+    draw = partial(draw_sparks, ports, range_seconds)
 
     async def make() -> Overview:
-        draw = partial(draw_sparks, ports, buckets)
-        sparks = await memo.get(("sparks", range_seconds), age, draw)
+        sparks = await memo.get(("sparks", range_seconds), spark_age(range_seconds), draw)
         return overview.build(ports.kpis, await snapshot(ports, range_seconds, sparks))
 
     # Counting the requests of a month takes longer than those of an hour, and changes less.
@@ -89,12 +90,12 @@ async def metrics(request: web.Request) -> web.Response:
         return answer(MetricNames(sorted(await in_time(ports.metrics.names()))))
     span = span_of(request.query, ports.now())
     aggregate, attributes = AGGREGATE.of(request.query), ATTRIBUTES.of(request.query)
-    buckets = cut(span.start, span.end, step_for(ports, ""))
+    buckets = cut(span.start, span.end, scrape_step(ports))
     note = ""
     try:
         found = await stored(ports).metric(name, attributes, buckets, aggregate)
     except (StoreError, StoreUnreachable) as error:
-        note = memory_note(error)
+        note = memory_note(str(error), SAMPLE_MEMORY)
         found = await memory(ports).metric(name, attributes, buckets, aggregate)
     return answer(
         MetricPoints(
@@ -117,14 +118,15 @@ async def logs(request: web.Request) -> web.Response:
     level, text, limit = LEVEL.of(query), TEXT.of(query), LIMIT.of(query)
     before, start, end = BEFORE.of(query), START.of(query), END.of(query)
     try:
-        page = await in_time(
+        found = await in_time(
             ports.logs.page(
                 before=before, limit=limit, level_at_least=level, text=text, since=start, until=end
             )
         )
-        return answer(LogEntries([entry(line) for line in page.lines], page.next))
+        lines = [entry(line) for line in found.lines]
+        return answer(LogEntries(lines, found.next, found.gap, found.searched_since))
     except (StoreError, StoreUnreachable) as error:
-        wanted = line_filter(level, text)
-        kept = [entry(line) for line in ports.bus.recent(1_000).lines if wanted.keeps(line)]
+        page = Page(line_filter(level, text), limit, before, start, end)
+        held = [entry(line) for line in page.of(ports.bus.recent(HELD).lines)]
         note = f"{error}; these are the newest lines, from memory"
-        return answer(LogEntries(kept[: -limit - 1 : -1], None, "memory", note))
+        return answer(LogEntries(held, source="memory", note=note))

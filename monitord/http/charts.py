@@ -1,7 +1,7 @@
 """
 The charts of the page: each is one entry of CHARTS, drawn from stored series.
 
-While the store is down they show what memory holds, which is the last 15 minutes at most.
+While the store is down they show what memory holds: 15 minutes of samples, an hour of requests.
 """
 
 from __future__ import annotations
@@ -13,10 +13,12 @@ from msgspec import Struct
 from monitord.errors import StoreError, StoreUnreachable
 from monitord.http.answers import Chart, ChartSeries
 from monitord.http.buckets import Buckets, cut, less
-from monitord.http.gather import every_of
+from monitord.http.gather import scrape_step
 from monitord.http.parameters import Span
 from monitord.http.ports import Ports
 from monitord.http.sources import (
+    REQUEST_MEMORY,
+    REQUEST_MEMORY_STEP,
     SAMPLE_MEMORY,
     Named,
     Source,
@@ -25,6 +27,7 @@ from monitord.http.sources import (
     stored,
 )
 from monitord.http.values import RequestColumn
+from monitord.store.tiers import step_for
 
 
 class Line(Struct, frozen=True):
@@ -103,29 +106,28 @@ CHARTS: dict[str, Metrics | Requests] = {
 async def chart(ports: Ports, name: str, span: Span) -> Chart:
     """Return one chart of CHARTS over a stretch of time."""
     drawn = CHARTS[name]
-    at_least = step_for(ports, drawn.kind if isinstance(drawn, Metrics) else "")
     try:
-        buckets = cut(span.start, span.end, at_least)
+        if isinstance(drawn, Metrics):
+            buckets = cut(span.start, span.end, scrape_step(ports, drawn.kind))
+        else:
+            # What the rollups answer quickly.
+            buckets = cut(span.start, span.end, step_for(span.seconds))
         return _chart(name, drawn, buckets, await _draw(drawn, stored(ports), buckets))
     except (StoreError, StoreUnreachable) as error:
-        buckets = cut(max(span.start, span.end - SAMPLE_MEMORY), span.end, at_least)
-        series = await _draw(drawn, memory(ports), buckets)
-        return _chart(name, drawn, buckets, series, note=memory_note(error))
+        return await _from_memory(ports, name, span, str(error))
 
 
-def step_for(ports: Ports, kind: str) -> float:
-    """
-    Return the shortest step in seconds: half as long again as a scrape's interval.
+async def _from_memory(ports: Ports, name: str, span: Span, error: str) -> Chart:
+    drawn, held, at_least = CHARTS[name], REQUEST_MEMORY, REQUEST_MEMORY_STEP
+    if isinstance(drawn, Metrics):
+        held, at_least = SAMPLE_MEMORY, scrape_step(ports, drawn.kind)
+    buckets = cut(max(span.start, span.end - held), span.end, at_least)
+    series = await _draw(drawn, memory(ports), buckets)
+    return _chart(name, drawn, buckets, series, memory_note(error, held))
 
-    Scrapes come a little early or late; a step of just one interval would have false gaps.
-    """
-    every = [seconds for (of, _), seconds in every_of(ports.settings).items() if of == kind]
-    return 1.5 * max(every, default=0.0)
 
-
-def memory_note(error: Exception) -> str:
-    minutes = SAMPLE_MEMORY / 60
-    return f"{error}; this is what memory holds, the last {minutes:.0f} minutes at most"
+def memory_note(error: str, held: float) -> str:
+    return f"{error}; this is what memory holds, the last {held / 60:.0f} minutes at most"
 
 
 def _chart(

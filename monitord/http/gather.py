@@ -22,6 +22,7 @@ from monitord.http.values import VALUES, RequestValue, TargetValue, Trail, View
 from monitord.latency import RequestStats
 from monitord.model import TargetStatus
 from monitord.settings import Settings
+from monitord.store.tiers import step_for
 
 
 Sparks = dict[Key, Spark]
@@ -143,28 +144,39 @@ def _known(spark: Spark) -> Points:
     return [(at, value) for at, value in pairs if value is not None]
 
 
-def spark_buckets(ports: Ports, range_seconds: float) -> Buckets:
-    """Return the steps of the sparklines of a range."""
-    now, slowest = ports.now(), max(every_of(ports.settings).values())
-    return cut(now - range_seconds, now, max(range_seconds / SPARK_POINTS, 1.5 * slowest))
+def scrape_step(ports: Ports, kind: str = "") -> float:
+    """
+    Return the shortest step for samples, in seconds: half as long again as a scrape's interval.
+
+    Scrapes come a little early or late; a step of just one interval would have false gaps.
+    """
+    every = every_of(ports.settings).items()
+    return 1.5 * max((seconds for (of, _), seconds in every if kind in ("", of)), default=0.0)
 
 
-async def draw_sparks(ports: Ports, buckets: Buckets) -> Sparks:
+def spark_age(range_seconds: float) -> float:
+    """Return for how many seconds a sparkline of the range stays as good as new."""
+    return min(60.0, range_seconds / SPARK_POINTS / 2)
+
+
+async def draw_sparks(ports: Ports, range_seconds: float) -> Sparks:
     """Return the sparkline of every card's value, for each target."""
-    names = {kpi.value for kpi in ports.kpis.cards}
     try:
-        return await _draw(stored(ports), names, buckets)
+        return await _draw(ports, stored(ports), range_seconds)
     except (StoreError, StoreUnreachable):
-        return await _draw(memory(ports), names, buckets)
+        return await _draw(ports, memory(ports), range_seconds)
 
 
-async def _draw(source: Source, names: Iterable[str], buckets: Buckets) -> Sparks:
+async def _draw(ports: Ports, source: Source, range_seconds: float) -> Sparks:
+    now, step = ports.now(), range_seconds / SPARK_POINTS
+    buckets = cut(now - range_seconds, now, max(step, scrape_step(ports)))
+    minutes = cut(now - range_seconds, now, max(step, step_for(range_seconds)))
+    requests = await source.requests(minutes)
     sparks: Sparks = {}
-    requests = await source.requests(buckets)
-    for name in names:
+    for name in {kpi.value for kpi in ports.kpis.cards}:
         value = VALUES[name]
         if isinstance(value, RequestValue) and value.column is not None:
-            sparks["", name] = Spark(buckets.times, requests[value.column])
+            sparks["", name] = Spark(minutes.times, requests[value.column])
         elif isinstance(value, TargetValue) and value.trail is not None:
             for target, values in await _trail(source, value.trail, buckets):
                 sparks[target, name] = Spark(buckets.times, values)

@@ -2,7 +2,9 @@
 
 from __future__ import annotations
 
-from collections.abc import Iterator
+from collections.abc import Iterator, Sequence
+from itertools import islice
+from math import inf
 
 import msgspec
 
@@ -33,6 +35,29 @@ class LineFilter(Struct, frozen=True):
 
 def line_filter(level: int | None, text: str) -> LineFilter:
     return LineFilter(level or 0, text.casefold())
+
+
+class Page(Struct, frozen=True):
+    """Which of the lines in memory a page is made of: older than a cursor, of a stretch of time."""
+
+    wanted: LineFilter
+    limit: int
+    before: str | None = None
+    since: float | None = None
+    until: float | None = None
+
+    def of(self, lines: Sequence[LogLine]) -> list[LogLine]:
+        """Return the newest lines of the page, newest first; `lines` are oldest first."""
+        cursor = tuple(int(part) for part in self.before.split("-")) if self.before else (inf,)
+        since, until = self.since or 0.0, self.until or inf
+        kept = (
+            line
+            for line in reversed(lines)
+            if (line.writer, line.seq, line.index) < cursor
+            and since <= line.log.time < until
+            and self.wanted.keeps(line)
+        )
+        return list(islice(kept, self.limit))
 
 
 def _texts(line: LogLine) -> Iterator[str]:

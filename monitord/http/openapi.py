@@ -51,7 +51,9 @@ def document(routes: Iterable[Route], base_path: str, closed: bool) -> dict[str,
             "token": {"type": "http", "scheme": "bearer"},
             "session": {"type": "apiKey", "in": "cookie", "name": COOKIE},
         }
-    return made
+    # Through JSON and back: a struct's default may be a tuple, which is no array to a validator.
+    found: dict[str, Any] = msgspec.json.decode(msgspec.json.encode(made))
+    return found
 
 
 def _schemas(routes: Iterable[Route]) -> dict[str, Any]:

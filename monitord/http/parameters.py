@@ -60,7 +60,9 @@ def _attributes(text: str) -> dict[str, str]:
 
 
 def _cursor(text: str) -> str | None:
-    if re.fullmatch(r"\d{1,19}-\d{1,19}-\d{1,9}", text, re.ASCII):
+    match = re.fullmatch(r"(\d{1,19})-(\d{1,19})-(\d{1,10})", text, re.ASCII)
+    writer, seq, index = (int(part) for part in match.groups()) if match else (2**63, 0, 0)
+    if max(writer, seq) < 2**63 and index < 2**31:
         return text
     raise ValueError("expected the id of a log line, such as 1795459200123-42-0")
 

@@ -37,7 +37,7 @@ class RequestSeries(Protocol):
     """Requests per step of time; None where there were none. Durations in ms."""
 
     @property
-    def count(self) -> Sequence[int | None]: ...
+    def count(self) -> Sequence[float | None]: ...
 
     @property
     def avg_ms(self) -> Sequence[float | None]: ...
@@ -70,20 +70,31 @@ class MetricReader(Protocol):
         start: float,
         end: float,
         step: float,
-        aggregate: Aggregate,
+        aggregate: Aggregate | None = None,
     ) -> Sequence[tuple[Mapping[str, str], Sequence[float | None]]]: ...
 
     async def names(self) -> Sequence[str]: ...
 
 
 class LogPage(Protocol):
-    """A page of lines, newest first; `next` is the cursor to go on from, None at the end."""
+    """
+    A page of lines, newest first; `next` is the cursor to go on from, None at the end.
+
+    `gap`: the line it was to begin before is not stored any more. `searched_since`: the search
+    ended there, Unix seconds, because its time was up.
+    """
 
     @property
     def lines(self) -> Sequence[LogLine]: ...
 
     @property
     def next(self) -> str | None: ...
+
+    @property
+    def gap(self) -> bool: ...
+
+    @property
+    def searched_since(self) -> float | None: ...
 
 
 class LogReader(Protocol):

@@ -51,8 +51,9 @@ class WebServer:
         self._settings = ports.settings.web
         tokens = bool(self._settings.read_tokens or self._settings.admin_tokens)
         check_bind(self._settings.host, tokens, ports.settings.insecure, "web")
+        self.app = application(ports, pace or Pace())
         self._server = HttpServer(
-            application(ports, pace or Pace()),
+            self.app,
             self._settings.host,
             self._settings.port,
             tls=tls_context(self._settings.tls, "web"),

@@ -27,6 +27,9 @@ STORE_DEADLINE = 3.0
 REQUEST_MEMORY = 3_600.0
 SAMPLE_MEMORY = 900.0
 
+# Requests in memory are counted in slots of this length.
+REQUEST_MEMORY_STEP = 10.0
+
 Values = list[float | None]
 Columns = Mapping[RequestColumn, Values]
 Named = list[tuple[dict[str, str], Values]]
@@ -115,7 +118,7 @@ def memory(ports: Ports) -> Source:
     return _Memory(ports.window)
 
 
-def rates(counts: Sequence[int | None], buckets: Buckets, now: float) -> Values:
+def rates(counts: Sequence[float | None], buckets: Buckets, now: float) -> Values:
     """Return counts per second. Of the bucket under way only what has passed of it counts."""
     passed = (min(buckets.step, max(1.0, now - start)) for start in buckets.times)
     pairs = zip(counts, passed, strict=True)

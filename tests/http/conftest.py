@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 import asyncio
-import itertools
 import time
 
 from collections.abc import AsyncIterator, Callable, Sequence
@@ -13,6 +12,7 @@ from typing import Any
 
 import aiohttp
 import pytest
+import pytest_asyncio
 
 from monitord import assets, settings
 from monitord.errors import StoreUnreachable
@@ -21,9 +21,16 @@ from monitord.http.pace import Pace
 from monitord.http.ports import Ports
 from monitord.http.server import WebServer
 from monitord.intake.bus import Bus
+from monitord.intake.intake import Intake
+from monitord.intake.queue import Queue
 from monitord.intake.window import Window
-from monitord.model import Batch, Frame, Log, Metric, Reading, Reason, Request
+from monitord.model import Batch, Log, Metric, MetricKind, Reading, Reason, Request
 from monitord.settings import PostgresTarget, RedisTarget, Secret, Settings, Targets, Web
+from monitord.store.logs import LogReader
+from monitord.store.metrics import MetricReader
+from monitord.store.pool import open_pool
+from monitord.store.requests import RequestReader
+from monitord.store.writer import Writer
 from monitord.telemetry import Telemetry
 
 
@@ -51,10 +58,12 @@ class Away:
 class Served:
     """A running web server, and the ways in that the other parts of monitord have."""
 
-    def __init__(self, ports: Ports, server: WebServer) -> None:
+    def __init__(self, ports: Ports, server: WebServer, queue: Queue) -> None:
         self.ports = ports
         self.server = server
-        self.seqs = itertools.count(1)
+        self.queue = queue
+        self.seq = 0
+        self._intake = Intake(WRITER, queue, ports.window, ports.bus)
 
     @property
     def host(self) -> str:
@@ -69,24 +78,34 @@ class Served:
         requests: Sequence[Request] = (),
         logs: Sequence[Log] = (),
         metrics: Sequence[Metric] = (),
-    ) -> Frame:
-        """Take a batch in, as the intake does: remember it and show it."""
-        batch = Batch(time.time(), requests, logs, metrics)
-        frame = Frame(WRITER, next(self.seqs), batch)
-        self.ports.window.add(batch)
-        self.ports.bus.publish(frame)
-        return frame
+    ) -> int:
+        """Take a batch in, as every listener and scraper does; return the number of its frame."""
+        self._intake.offer(Batch(time.time(), requests, logs, metrics))
+        self.seq += 1
+        return self.seq
 
-    def say(self, *messages: str, level: str = "INFO") -> Frame:
-        """Take in one log line per message."""
+    def say(self, *messages: str, level: str = "INFO") -> int:
+        """Take in one log line per message; return the number of their frame."""
         now = time.time()
         logs = [Log(time=now, service="shop", level=level, message=text) for text in messages]
         return self.offer(logs=logs)
 
-    def sample(self, name: str, value: float, **attributes: str) -> None:
-        """Take in one sample of now; names that say so are counters."""
-        kind = "counter" if name in COUNTERS else "gauge"
-        self.offer(metrics=[Metric(time.time(), name, value, kind=kind, attributes=attributes)])  # type: ignore[arg-type]
+    def answered(self, *durations_ms: float, status: int = 200, ago: float = 0.0) -> None:
+        """Take in one request per duration."""
+        at = time.time() - ago
+        self.offer([Request(at, "shop", "GET", "/orders/{id}", status, ms) for ms in durations_ms])
+
+    async def settled(self) -> None:
+        """Return when everything taken in is stored."""
+        async with asyncio.timeout(10):
+            while self.queue.pending:  # noqa: ASYNC110 - the queue tells nobody
+                await asyncio.sleep(0.01)
+
+    def sample(self, name: str, value: float, ago: float = 0.0, **attributes: str) -> None:
+        """Take in one sample; COUNTERS are increments."""
+        kind: MetricKind = "counter" if name in COUNTERS else "gauge"
+        metric = Metric(time.time() - ago, name, value, kind=kind, attributes=attributes)
+        self.offer(metrics=[metric])
 
     def read(self, target: str, kind: str, reason: Reason | None = None) -> None:
         """Note a finished scrape: up, or down for a reason."""
@@ -142,6 +161,7 @@ def serve(tmp_path: Path) -> Serve:
             targets=TARGETS,
             **further,
         )
+        telemetry = Telemetry()
         given: dict[str, Any] = {
             "settings": chosen,
             "window": Window(),
@@ -150,7 +170,7 @@ def serve(tmp_path: Path) -> Serve:
             "requests": away,
             "metrics": away,
             "logs": away,
-            "telemetry": Telemetry(),
+            "telemetry": telemetry,
             "kpis": kpis.load(assets.folder("config") / "kpis.yaml"),
             "assets": static.load(assets.folder("web/dist")),
             "checks": lambda: {"store": False},
@@ -159,7 +179,7 @@ def serve(tmp_path: Path) -> Serve:
         for target, kind in KINDS:
             ports.window.expect(target, kind)
         async with WebServer(ports, pace) as server:
-            yield Served(ports, server)
+            yield Served(ports, server, Queue(200_000, telemetry))
 
     return serving
 
@@ -171,6 +191,29 @@ async def served(serve: Serve) -> AsyncIterator[Served]:
     """
     async with serve() as found:
         yield found
+
+
+@pytest_asyncio.fixture
+async def stored(serve: Serve, database: str) -> AsyncIterator[Served]:
+    """
+    A web server whose store is up, and a writer that keeps up with what is taken in.
+    """
+    telemetry, config = Telemetry(), settings.Store(flush_every=0.01)
+    async with open_pool(config, database, "test", telemetry) as store:
+        await store.ready()
+        parts = {
+            "store": store,
+            "requests": RequestReader(store),
+            "metrics": MetricReader(store),
+            "logs": LogReader(store),
+            "telemetry": telemetry,
+            "checks": lambda: {"store": bool(store.up)},
+        }
+        async with serve(parts=parts) as served:
+            writing = asyncio.create_task(Writer(store, served.queue, telemetry, 0.01).run())
+            yield served
+            writing.cancel()
+            await asyncio.gather(writing, return_exceptions=True)
 
 
 @pytest.fixture

@@ -115,14 +115,15 @@ async def test_a_line(served: Served, path: str) -> None:
     A line arrives as one event: its cursor as id, its parts as JSON.
     """
     async with watching(served, path=path) as reader:
-        frame = served.say("hello", level="WARNING")
+        seq = served.say("hello", level="WARNING")
 
         event = await reader.event()
 
-    assert (event.name, event.id) == ("message", f"{WRITER}-{frame.seq}-0")
+    (line,) = served.ports.bus.recent(1).lines
+    assert (event.name, event.id) == ("message", f"{WRITER}-{seq}-0")
     assert event.json == {
         "id": event.id,
-        "time": frame.batch.logs[0].time,
+        "time": line.log.time,
         "level": "WARNING",
         "service": "shop",
         "logger": "",
