@@ -13,6 +13,8 @@ import msgspec
 import pytest
 import yaml
 
+from hypothesis import given, settings
+from hypothesis import strategies as st
 from msgspec.structs import replace
 
 from monitord import assets
@@ -249,6 +251,17 @@ def test_every_mistake_of_a_file_is_listed_in_order(tmp_path: Path) -> None:
         "monitord.yaml:5",
         "monitord.yaml:6",
     ]
+
+
+def test_a_hundred_mistakes_are_enough(tmp_path: Path) -> None:
+    """
+    A file that is something else altogether does not fill the screen.
+    """
+    lines = said(tmp_path, "".join(f"key{number}: 1\n" for number in range(50_000)))
+
+    assert len(lines) == 101
+    assert lines[0].startswith("monitord.yaml:1: key0: unknown key")
+    assert lines[-1] == "monitord.yaml: and 49900 more mistakes"
 
 
 def test_no_mistake_holds_a_secret(tmp_path: Path) -> None:
@@ -636,3 +649,28 @@ def test_defaults_need_no_file() -> None:
     assert not settings.store.dsn
     assert settings.targets.host.enabled
     assert settings.source is None
+
+
+# Pieces of which files are made that are nearly right.
+WORDS = "web targets redis main url every tls tokens port 15s 0 -1 1e9 redis://h A é"
+SIGNS = "- |[|]|{|}|'|\"|${|}|$|:-|: |:\n  |\n|&a |*a|!!x |# |>\n |%|?|\t|\x85|\ufeff|---\n"
+PIECES = st.sampled_from([*WORDS.split(), *SIGNS.split("|"), "9" * 30])
+
+
+@settings(max_examples=150, deadline=None)
+@given(st.one_of(st.lists(PIECES, max_size=40).map("".join), st.text(max_size=80)))
+def test_any_text_loads_or_is_a_mistake(
+    tmp_path_factory: pytest.TempPathFactory, text: str
+) -> None:
+    """
+    Whatever stands in the file, it is loaded or refused in lines that name it; nothing else.
+    """
+    file = tmp_path_factory.getbasetemp() / "any.yaml"
+    file.write_bytes(text.encode("utf-8", "surrogatepass"))
+
+    try:
+        load(file, {"A": "x", "HOME": "/home/u"})
+    except SettingsError as error:
+        lines = str(error).split("\n")
+        assert all(line.startswith(f"{file}:") for line in lines)
+        assert all(line.isprintable() for line in lines)

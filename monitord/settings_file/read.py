@@ -74,7 +74,8 @@ class Reader:
         known = section.known()
         for name, line in node.lines.items():
             if name not in known:
-                near = difflib.get_close_matches(name, known, n=1)
+                full = self._mistakes.full
+                near = [] if full else difflib.get_close_matches(name, known, n=1)
                 hint = f" (did you mean {near[0]}?)" if near else ""
                 rule = f"unknown key{hint}; known keys are {', '.join(known)}"
                 self._mistakes.add(line, join(path, name), rule)
