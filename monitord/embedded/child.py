@@ -77,7 +77,7 @@ class Child:
         """Return the exit status once the process has ended."""
         try:
             descriptor = os.pidfd_open(self.pid)
-        except OSError:  # ended already, or a kernel without pidfd
+        except (OSError, AttributeError):  # ended already, or a kernel or Python without pidfd
             while self._process.poll() is None:  # noqa: ASYNC110 - nothing else tells
                 await asyncio.sleep(POLL_SECONDS)
             return self._process.wait()

@@ -30,7 +30,8 @@ def main(arguments: list[str]) -> int:
             os.setgroups([])
             os.setgid(gid)
             os.setuid(uid)
-        libc.prctl(PR_SET_PDEATHSIG, death_signal, 0, 0, 0)
+        if sys.platform == "linux":
+            libc.prctl(PR_SET_PDEATHSIG, death_signal, 0, 0, 0)
         if os.getppid() != parent:
             return 126
         os.execv(command[0], command)

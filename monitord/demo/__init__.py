@@ -1,0 +1,1 @@
+"""`monitord demo`: a real shop under real traffic on real servers, and monitord beside it."""

@@ -1,0 +1,1 @@
+"""The shop's visitors, as a process of their own: `python -m monitord.demo.traffic`."""

@@ -1,0 +1,171 @@
+"""`monitord demo` as a user runs it: what it starts, what it says, and that nothing outlives it."""
+
+import os
+import signal
+import socket
+import subprocess
+import sys
+
+from collections.abc import Iterator
+from pathlib import Path
+from urllib.request import urlopen
+
+import psutil
+import pytest
+
+from monitord.demo.run import read_settings
+
+
+PATIENCE_SECONDS = 60.0
+CHECKOUT = Path(__file__).parents[2]
+
+
+class Demo:
+    """A running demo, its page's URL and every process below it."""
+
+    def __init__(self, state: Path, **environ: str) -> None:
+        self.process = subprocess.Popen(
+            [sys.executable, "-m", "monitord", "demo"],
+            stderr=subprocess.PIPE,
+            text=True,
+            cwd=CHECKOUT,
+            start_new_session=True,
+            env={
+                **os.environ,
+                "MONITORD_STATE_DIR": str(state),
+                "MONITORD_WEB_PORT": "0",
+                "MONITORD_INGEST_PORT": "0",
+                **environ,
+            },
+        )
+        self.said: list[str] = []
+        self.url = ""
+
+    def wait_until_ready(self) -> None:
+        for line in self.process.stderr:
+            self.said.append(line)
+            if "monitord is running:" in line:
+                self.url = line.split()[-1]
+            if "Ctrl-C" in line:
+                return
+        raise AssertionError("".join(self.said))
+
+    def family(self) -> list[psutil.Process]:
+        return psutil.Process(self.process.pid).children(recursive=True)
+
+    def end(self, number: signal.Signals) -> int:
+        self.process.send_signal(number)
+        _, rest = self.process.communicate(timeout=PATIENCE_SECONDS)
+        self.said.append(rest)
+        return self.process.returncode
+
+
+@pytest.fixture
+def start() -> Iterator[type[Demo]]:
+    """Start a demo; what a test leaves running is killed."""
+    demos: list[Demo] = []
+
+    def begin(state: Path, **environ: str) -> Demo:
+        demos.append(Demo(state, **environ))
+        return demos[-1]
+
+    yield begin
+    for demo in demos:
+        demo.process.kill()
+        demo.process.communicate()
+
+
+def commands(processes: list[psutil.Process]) -> str:
+    return " ".join(" ".join(process.cmdline()) for process in processes)
+
+
+def alive(processes: list[psutil.Process]) -> list[psutil.Process]:
+    """Those that still run once nothing changes any more, or the patience is over."""
+    return psutil.wait_procs(processes, timeout=PATIENCE_SECONDS)[1]
+
+
+@pytest.mark.parametrize("number", [signal.SIGINT, signal.SIGTERM, signal.SIGKILL])
+def test_nothing_outlives_the_demo(tmp_path: Path, start: type[Demo], number: signal.Signals):
+    """
+    Servers, shop and visitors end with the demo, however it ends.
+    """
+    demo = start(tmp_path)
+    demo.wait_until_ready()
+    processes = demo.family()
+    running = commands(processes)
+
+    code = demo.end(number)
+
+    assert code == (-signal.SIGKILL if number == signal.SIGKILL else 0)
+    assert alive(processes) == []
+    for part in ("postgres", "valkey-server", "monitord.demo.shop", "monitord.demo.traffic"):
+        assert part in running
+
+
+def test_it_says_what_it_does(tmp_path: Path, start: type[Demo]):
+    """
+    Every long step is named with its time, and the page whose address is shown is there.
+    """
+    demo = start(tmp_path)
+    demo.wait_until_ready()
+
+    with urlopen(f"{demo.url.rstrip('/')}/healthz", timeout=PATIENCE_SECONDS) as response:
+        status = response.status
+    demo.end(signal.SIGINT)
+
+    text = "".join(demo.said)
+    assert status == 200
+    assert text.count(" done in ") == 4
+    assert str(tmp_path / "demo") in text
+    assert text.endswith("Stopped; nothing is left running.\n")
+
+
+def test_interrupted_start(tmp_path: Path, start: type[Demo]):
+    """
+    Ctrl-C while it is still starting ends it as cleanly.
+    """
+    demo = start(tmp_path)
+    demo.said.append(demo.process.stderr.readline())  # the servers run, the shop does not yet
+    processes = demo.family()
+
+    code = demo.end(signal.SIGINT)
+
+    assert code == 0
+    assert alive(processes) == []
+
+
+@pytest.mark.parametrize(
+    ("variable", "kind"),
+    [
+        ("MONITORD_WEB_PORT", socket.SOCK_STREAM),
+        ("MONITORD_INGEST_PORT", socket.SOCK_STREAM),
+        ("MONITORD_INGEST_PORT", socket.SOCK_DGRAM),
+    ],
+)
+def test_taken_port(tmp_path: Path, start: type[Demo], variable: str, kind: socket.SocketKind):
+    """
+    A taken port ends it before anything is started, with one line and exit code 2.
+    """
+    with socket.socket(socket.AF_INET, kind) as taken:
+        taken.bind(("127.0.0.1", 0))
+        if kind == socket.SOCK_STREAM:
+            taken.listen()
+        port = str(taken.getsockname()[1])
+        _, said = start(tmp_path, **{variable: port}).process.communicate(timeout=PATIENCE_SECONDS)
+
+    assert f"127.0.0.1:{port} cannot be used (Address already in use;" in said
+    assert f"set {variable} to a free port" in said
+    assert said.count("\n") == 1
+    assert not (tmp_path / "demo").exists()
+
+
+def test_the_users_own_settings_are_left_out(tmp_path: Path):
+    """
+    The demo keeps its state below the state folder and reads no monitord.yaml.
+    """
+    settings = read_settings(
+        {"MONITORD_STATE_DIR": str(tmp_path), "MONITORD_CONFIG": str(tmp_path / "none.yaml")}
+    )
+
+    assert settings.state_dir == tmp_path / "demo"
+    assert (settings.web.port, settings.ingest.port) == (9120, 9125)
