@@ -90,7 +90,7 @@ async def test_acknowledged_request_is_in_the_summary_within_two_seconds(
     What the ingest port has acknowledged, the summary counts at most 2 s later.
     """
     async with running(tmp_path, store={"dsn": database}) as daemon:
-        await until(lambda: daemon.get("/readyz"), lambda answer: answer["ready"])
+        await until(lambda: daemon.get("/readyz"), lambda answer: answer["status"] == "ready")
 
         reply = await daemon.post(*[request() for _ in range(9)], request(status=500))
         summary = await until(
@@ -109,7 +109,7 @@ async def test_everything_acknowledged_is_stored_at_the_stop(tmp_path: Path, dat
     A stop waits until what was acknowledged is stored: rows, log lines and samples.
     """
     async with running(tmp_path, store={"dsn": database}) as daemon:
-        await until(lambda: daemon.get("/readyz"), lambda answer: answer["ready"])
+        await until(lambda: daemon.get("/readyz"), lambda answer: answer["status"] == "ready")
         for _ in range(20):
             await daemon.post(*[request() for _ in range(100)])
         log = {"type": "log", "service": "shop", "level": "ERROR", "message": "boom"}
