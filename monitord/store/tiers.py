@@ -58,8 +58,8 @@ def cover(first: int, last: int, tiers: tuple[int, ...] = TIERS) -> list[Span]:
 
 
 def tier_for(step: int) -> int:
-    """Return the coarsest tier that divides a step of whole minutes."""
-    return next(tier for tier in TIERS if step % tier == 0)
+    """Return the coarsest tier that divides a step, minutes for one below a minute."""
+    return next((tier for tier in TIERS if step % tier == 0), MINUTE)
 
 
 def step_for(seconds: float, most: int = 720) -> int:
