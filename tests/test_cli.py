@@ -18,11 +18,16 @@ import aiohttp
 import asyncpg
 import pytest
 
+import monitord
+
 from monitord import __version__
 from monitord.embedded.cluster import SUPERUSER
 
 
 EXIT_CODES = "exit codes:"
+
+# `python -m` finds what lies in its folder first: that must be the package under test.
+INSTALLED = Path(monitord.__file__).parent.parent
 
 
 def environment(folder: Path, **more: str) -> dict[str, str]:
@@ -43,7 +48,7 @@ async def start(folder: Path, *arguments: str, **more: str) -> Process:
         env=environment(folder, **more),
         stdout=PIPE,
         stderr=PIPE,
-        cwd=Path(__file__).parent.parent,
+        cwd=INSTALLED,
     )
 
 
@@ -258,7 +263,7 @@ async def work(stop):
 cli._until_signal(work)
 """
     process = await asyncio.create_subprocess_exec(
-        *(sys.executable, "-c", script), env=environment(tmp_path), stdout=PIPE
+        *(sys.executable, "-c", script), env=environment(tmp_path), stdout=PIPE, cwd=INSTALLED
     )
     assert process.stdout is not None
 
