@@ -18,7 +18,8 @@ from monitord.http.answers import (
 )
 from monitord.http.buckets import cut
 from monitord.http.charts import CHARTS, chart, memory_note
-from monitord.http.gather import draw_sparks, scrape_step, snapshot, spark_age
+from monitord.http.gather import snapshot
+from monitord.http.intervals import scrape_step
 from monitord.http.keys import MEMO, PORTS
 from monitord.http.lines import Page, entry, line_filter
 from monitord.http.parameters import (
@@ -37,6 +38,7 @@ from monitord.http.parameters import (
 from monitord.http.respond import answer, refusal
 from monitord.http.sources import SAMPLE_MEMORY, in_time, memory, stored
 from monitord.http.summary import summary as make_summary
+from monitord.http.trails import draw_sparks, spark_age
 
 
 # An acknowledged request must be counted within 2 s; several pages asking at once cost one reading.
@@ -90,7 +92,7 @@ async def metrics(request: web.Request) -> web.Response:
         return answer(MetricNames(sorted(await in_time(ports.metrics.names()))))
     span = span_of(request.query, ports.now())
     aggregate, attributes = AGGREGATE.of(request.query), ATTRIBUTES.of(request.query)
-    buckets = cut(span.start, span.end, scrape_step(ports))
+    buckets = cut(span.start, span.end, scrape_step(ports.settings))
     note = ""
     try:
         found = await stored(ports).metric(name, attributes, buckets, aggregate)

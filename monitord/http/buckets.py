@@ -66,3 +66,11 @@ def less(left: Sequence[float | None], right: Sequence[float | None]) -> list[fl
     """Return left minus right per bucket; None where either is unknown."""
     pairs = zip(left, right, strict=True)
     return [None if a is None or b is None else a - b for a, b in pairs]
+
+
+def divided(
+    values: Sequence[float | None], by: Sequence[float | None], scale: float
+) -> list[float | None]:
+    """Return value / by * scale per bucket; None where either is unknown, or nothing to share."""
+    pairs = zip(values, by, strict=True)
+    return [None if a is None or not b else a / b * scale for a, b in pairs]

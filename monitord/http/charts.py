@@ -13,7 +13,7 @@ from msgspec import Struct
 from monitord.errors import StoreError, StoreUnreachable
 from monitord.http.answers import Chart, ChartSeries
 from monitord.http.buckets import Buckets, cut, less
-from monitord.http.gather import scrape_step
+from monitord.http.intervals import scrape_step
 from monitord.http.parameters import Span
 from monitord.http.ports import Ports
 from monitord.http.sources import (
@@ -108,7 +108,7 @@ async def chart(ports: Ports, name: str, span: Span) -> Chart:
     drawn = CHARTS[name]
     try:
         if isinstance(drawn, Metrics):
-            buckets = cut(span.start, span.end, scrape_step(ports, drawn.kind))
+            buckets = cut(span.start, span.end, scrape_step(ports.settings, drawn.kind))
         else:
             # What the rollups answer quickly.
             buckets = cut(span.start, span.end, step_for(span.seconds))
@@ -120,7 +120,7 @@ async def chart(ports: Ports, name: str, span: Span) -> Chart:
 async def _from_memory(ports: Ports, name: str, span: Span, error: str) -> Chart:
     drawn, held, at_least = CHARTS[name], REQUEST_MEMORY, REQUEST_MEMORY_STEP
     if isinstance(drawn, Metrics):
-        held, at_least = SAMPLE_MEMORY, scrape_step(ports, drawn.kind)
+        held, at_least = SAMPLE_MEMORY, scrape_step(ports.settings, drawn.kind)
     buckets = cut(max(span.start, span.end - held), span.end, at_least)
     series = await _draw(drawn, memory(ports), buckets)
     return _chart(name, drawn, buckets, series, memory_note(error, held))

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Sequence
+from itertools import dropwhile, takewhile
 
 from msgspec import Struct
 
@@ -34,7 +35,7 @@ def figures(kpi: Kpi, snapshot: Snapshot) -> list[Figure]:
         return [_known(kpi, "", snapshot)]
     targets = [status for status in snapshot.targets if status.kind == kind]
     found = [_of_target(kpi, status, snapshot) for status in targets]
-    return found or [_unknown(kpi, "", f"no {KINDS[kind]} is configured")]
+    return found or [_unknown(kpi, "", f"no {KINDS[kind]} target is configured")]
 
 
 def worst(found: Sequence[Figure]) -> Figure:
@@ -82,7 +83,7 @@ def _known(kpi: Kpi, target: str, snapshot: Snapshot) -> Figure:
         return Figure(kpi, target, value, text, state)
     points = snapshot.trails.get((target, kpi.value), ())
     reason = beyond(kpi.limits, value, VALUES[kpi.value].unit)
-    since = None if kpi.window is None else bad_since(points, kpi.limits, snapshot.at)
+    since = None if kpi.window is None else bad_since(points, kpi.limits)
     return Figure(kpi, target, value, text, state, since, reason=reason)
 
 
@@ -110,11 +111,12 @@ def beyond(limits: Limits, value: float, unit: str) -> str:
     return f"{word} {units.text(limits.crossed(value), unit)}"
 
 
-def bad_since(points: Points, limits: Limits, now: float) -> float:
-    """Return since when the points have been beyond the limits without a break."""
-    since = now
-    for at, value in reversed(points):
-        if limits.judge(value) == "ok":
-            break
-        since = at
-    return since
+def bad_since(points: Points, limits: Limits) -> float | None:
+    """
+    Return when the last run of points beyond the limits began; None where there is none.
+
+    A value over a window is bad for a while after its newest points are good again.
+    """
+    bad = dropwhile(lambda point: limits.judge(point[1]) == "ok", reversed(points))
+    run = list(takewhile(lambda point: limits.judge(point[1]) != "ok", bad))
+    return run[-1][0] if run else None

@@ -15,7 +15,8 @@ from monitord.http.answers import (
     SummaryRedis,
     SummarySystem,
 )
-from monitord.http.gather import every_of, fresh, request_stats
+from monitord.http.gather import request_stats
+from monitord.http.intervals import every_of, fresh
 from monitord.http.ports import Ports
 from monitord.http.values import (
     VALUES,

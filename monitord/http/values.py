@@ -12,6 +12,7 @@ from typing import Literal
 
 from msgspec import Struct
 
+from monitord.http.parameters import Aggregate
 from monitord.intake.window import Window
 from monitord.latency import RequestStats
 
@@ -21,11 +22,18 @@ RequestColumn = Literal["avg_ms", "p50_ms", "p95_ms", "p99_ms", "per_second"]
 
 
 class Trail(Struct, frozen=True):
-    """The stored series that shows how a value came about; drawn times `scale`."""
+    """
+    The stored series that shows how a value came about.
+
+    Its points are drawn times `scale`, per `over` where that metric is named. Of several series of
+    one target the one that ends highest is meant.
+    """
 
     metric: str
     scale: float = 1.0
     attributes: dict[str, str] = {}
+    over: str = ""
+    aggregate: Aggregate = "avg"
 
 
 class View:
@@ -167,47 +175,45 @@ def client_error_rate(stats: RequestStats) -> float | None:
     return 100 * stats.client_errors / stats.count if stats.count else None
 
 
+def _gauge(kind: str, unit: str, name: str, scale: float = 1.0, **attributes: str) -> TargetValue:
+    return TargetValue(kind, unit, gauge(name, scale, **attributes), Trail(name, scale, attributes))
+
+
+def _quotient(kind: str, part: str, whole: str) -> TargetValue:
+    return TargetValue(kind, "percent", quotient(part, whole), Trail(part, 100, over=whole))
+
+
 _REDIS: dict[str, TargetValue] = {
     "redis.connected": TargetValue("redis", "yes_no", connected, when_down=0.0),
-    "redis.memory_used": TargetValue(
-        "redis", "bytes", gauge("redis.memory.used_bytes"), Trail("redis.memory.used_bytes")
-    ),
-    "redis.memory_max": TargetValue("redis", "bytes", gauge("redis.memory.max_bytes")),
-    "redis.memory_percent": TargetValue(
-        "redis", "percent", quotient("redis.memory.used_bytes", "redis.memory.max_bytes")
-    ),
-    "redis.keys": TargetValue("redis", "count", gauge("redis.keys"), Trail("redis.keys")),
+    "redis.memory_used": _gauge("redis", "bytes", "redis.memory.used_bytes"),
+    "redis.memory_max": _gauge("redis", "bytes", "redis.memory.max_bytes"),
+    "redis.memory_percent": _quotient("redis", "redis.memory.used_bytes", "redis.memory.max_bytes"),
+    "redis.keys": _gauge("redis", "count", "redis.keys"),
     "redis.hit_rate": TargetValue(
         "redis",
         "percent",
         share("redis.keyspace.hits", "redis.keyspace.misses"),
         Trail("redis.keyspace.hit_ratio", 100),
     ),
-    "redis.evicted_keys": TargetValue("redis", "count", increase("redis.keys.evicted")),
-    "redis.clients": TargetValue(
-        "redis", "count", gauge("redis.clients.connected"), Trail("redis.clients.connected")
-    ),
-    "redis.commands_per_second": TargetValue(
+    "redis.evicted_keys": TargetValue(
         "redis",
-        "per_second",
-        gauge("redis.commands_per_second"),
-        Trail("redis.commands_per_second"),
+        "count",
+        increase("redis.keys.evicted"),
+        Trail("redis.keys.evicted", aggregate="sum"),
     ),
+    "redis.clients": _gauge("redis", "count", "redis.clients.connected"),
+    "redis.commands_per_second": _gauge("redis", "per_second", "redis.commands_per_second"),
 }
 
 _POSTGRES: dict[str, TargetValue] = {
-    "postgres.connections_active": TargetValue(
-        "postgres", "count", gauge("postgres.connections", state="active")
+    "postgres.connections_active": _gauge(
+        "postgres", "count", "postgres.connections", state="active"
     ),
-    "postgres.connections_idle": TargetValue(
-        "postgres", "count", gauge("postgres.connections", state="idle")
-    ),
-    "postgres.connections_total": TargetValue(
-        "postgres", "count", gauge("postgres.connections.total")
-    ),
-    "postgres.connections_max": TargetValue("postgres", "count", gauge("postgres.connections.max")),
-    "postgres.connections_percent": TargetValue(
-        "postgres", "percent", quotient("postgres.connections.total", "postgres.connections.max")
+    "postgres.connections_idle": _gauge("postgres", "count", "postgres.connections", state="idle"),
+    "postgres.connections_total": _gauge("postgres", "count", "postgres.connections.total"),
+    "postgres.connections_max": _gauge("postgres", "count", "postgres.connections.max"),
+    "postgres.connections_percent": _quotient(
+        "postgres", "postgres.connections.total", "postgres.connections.max"
     ),
     "postgres.cache_hit_ratio": TargetValue(
         "postgres",
@@ -215,40 +221,31 @@ _POSTGRES: dict[str, TargetValue] = {
         share("postgres.blocks.hit", "postgres.blocks.read"),
         Trail("postgres.cache.hit_ratio", 100),
     ),
-    "postgres.commits_per_second": TargetValue(
-        "postgres",
-        "per_second",
-        gauge("postgres.commits_per_second"),
-        Trail("postgres.commits_per_second"),
-    ),
+    "postgres.commits_per_second": _gauge("postgres", "per_second", "postgres.commits_per_second"),
     "postgres.database_size": TargetValue(
         "postgres", "bytes", sum_of("postgres.database.size_bytes")
     ),
-    "postgres.slow_queries": TargetValue("postgres", "count", slow_statements),
-    "postgres.blocked_queries": TargetValue(
-        "postgres", "count", gauge("postgres.queries.blocked"), Trail("postgres.queries.blocked")
+    "postgres.slow_queries": TargetValue(
+        "postgres", "count", slow_statements, Trail("postgres.statements.slow")
     ),
+    "postgres.blocked_queries": _gauge("postgres", "count", "postgres.queries.blocked"),
+    "postgres.long_transactions": _gauge("postgres", "count", "postgres.transactions.long"),
 }
 
 _SYSTEM: dict[str, TargetValue] = {
-    "system.cpu": TargetValue(
-        "host",
-        "percent",
-        gauge("system.cpu.utilization_ratio", 100),
-        Trail("system.cpu.utilization_ratio", 100),
-    ),
-    "system.cores": TargetValue("host", "count", gauge("system.cpu.count")),
-    "system.memory_used": TargetValue("host", "bytes", gauge("system.memory.used_bytes")),
-    "system.memory_total": TargetValue("host", "bytes", gauge("system.memory.total_bytes")),
-    "system.memory": TargetValue(
-        "host",
-        "percent",
-        gauge("system.memory.utilization_ratio", 100),
-        Trail("system.memory.utilization_ratio", 100),
-    ),
+    "system.cpu": _gauge("host", "percent", "system.cpu.utilization_ratio", 100),
+    "system.cores": _gauge("host", "count", "system.cpu.count"),
+    "system.memory_used": _gauge("host", "bytes", "system.memory.used_bytes"),
+    "system.memory_total": _gauge("host", "bytes", "system.memory.total_bytes"),
+    "system.memory": _gauge("host", "percent", "system.memory.utilization_ratio", 100),
     "system.disk_used": TargetValue("host", "bytes", fullest("system.disk.used_bytes")),
     "system.disk_total": TargetValue("host", "bytes", fullest("system.disk.total_bytes")),
-    "system.disk": TargetValue("host", "percent", fullest("system.disk.utilization_ratio", 100)),
+    "system.disk": TargetValue(
+        "host",
+        "percent",
+        fullest("system.disk.utilization_ratio", 100),
+        Trail("system.disk.utilization_ratio", 100),
+    ),
 }
 
 _API: dict[str, RequestValue] = {

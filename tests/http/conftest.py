@@ -8,14 +8,13 @@ import time
 from collections.abc import AsyncIterator, Callable, Sequence
 from contextlib import AbstractAsyncContextManager, asynccontextmanager
 from pathlib import Path
-from typing import Any
+from typing import Any, cast
 
 import aiohttp
 import pytest
 import pytest_asyncio
 
 from monitord import assets, settings
-from monitord.errors import StoreUnreachable
 from monitord.http import kpis, static
 from monitord.http.pace import Pace
 from monitord.http.ports import Ports
@@ -28,7 +27,7 @@ from monitord.model import Batch, Log, Metric, MetricKind, Reading, Reason, Requ
 from monitord.settings import PostgresTarget, RedisTarget, Secret, Settings, Targets, Web
 from monitord.store.logs import LogReader
 from monitord.store.metrics import MetricReader
-from monitord.store.pool import open_pool
+from monitord.store.pool import Store, open_pool
 from monitord.store.requests import RequestReader
 from monitord.store.writer import Writer
 from monitord.telemetry import Telemetry
@@ -39,20 +38,9 @@ TARGETS = Targets(
     postgres=(PostgresTarget(name="main", dsn=Secret("postgresql://127.0.0.1:1/x")),),
 )
 KINDS = (("main", "redis"), ("main", "postgres"), ("host", "host"))
+# The port of nobody: a connection to it is refused at once.
+NOWHERE = "postgresql://monitord@127.0.0.1:1/monitord"
 WRITER = 1_795_459_100_000
-
-
-class Away:
-    """A store that has not answered since the start; every reader of it says so."""
-
-    up = False
-    since = 1_795_459_000.0
-    detail = "connection refused"
-
-    async def _refuse(self, *_: object, **__: object) -> Any:
-        raise StoreUnreachable("store: connection refused")
-
-    stats = points = names = page = _refuse
 
 
 class Served:
@@ -142,8 +130,8 @@ Serve = Callable[..., AbstractAsyncContextManager[Served]]
 @pytest.fixture
 def serve(tmp_path: Path) -> Serve:
     """
-    A way to start a web server: `serve(web={...}, parts={...})` are changes to the settings and
-    to the ports.
+    A way to start a web server: `serve(web={...}, parts={...}, dsn=...)` are changes to the
+    settings, to the ports, and the store's address: nobody's, unless one is given.
     """
 
     @asynccontextmanager
@@ -151,35 +139,40 @@ def serve(tmp_path: Path) -> Serve:
         web: dict[str, Any] | None = None,
         parts: dict[str, Any] | None = None,
         pace: Pace | None = None,
+        dsn: str = NOWHERE,
         **further: Any,
     ) -> AsyncIterator[Served]:
-        away = Away()
+        telemetry = Telemetry()
         chosen = Settings(
             state_dir=tmp_path / "state",
-            store=settings.Store(),
+            store=settings.Store(flush_every=0.01),
             web=Web(port=0, **(web or {})),
             targets=TARGETS,
             **further,
         )
-        telemetry = Telemetry()
         given: dict[str, Any] = {
             "settings": chosen,
             "window": Window(),
             "bus": Bus(),
-            "store": away,
-            "requests": away,
-            "metrics": away,
-            "logs": away,
             "telemetry": telemetry,
             "kpis": kpis.load(assets.folder("config") / "kpis.yaml"),
             "assets": static.load(assets.folder("web/dist")),
-            "checks": lambda: {"store": False},
         }
-        ports = Ports(**(given | (parts or {})))
-        for target, kind in KINDS:
-            ports.window.expect(target, kind)
-        async with WebServer(ports, pace) as server:
-            yield Served(ports, server, Queue(200_000, telemetry))
+        async with open_pool(chosen.store, dsn, "test", telemetry) as store:
+            given |= {
+                "store": store,
+                "requests": RequestReader(store),
+                "metrics": MetricReader(store),
+                "logs": LogReader(store),
+                "checks": lambda: {"store": bool(store.up)},
+            }
+            ports = Ports(**(given | (parts or {})))
+            for target, kind in KINDS:
+                ports.window.expect(target, kind)
+            while store.up is None:  # noqa: ASYNC110 - only being up has an event
+                await asyncio.sleep(0.001)
+            async with WebServer(ports, pace) as server:
+                yield Served(ports, server, Queue(200_000, telemetry))
 
     return serving
 
@@ -198,22 +191,13 @@ async def stored(serve: Serve, database: str) -> AsyncIterator[Served]:
     """
     A web server whose store is up, and a writer that keeps up with what is taken in.
     """
-    telemetry, config = Telemetry(), settings.Store(flush_every=0.01)
-    async with open_pool(config, database, "test", telemetry) as store:
-        await store.ready()
-        parts = {
-            "store": store,
-            "requests": RequestReader(store),
-            "metrics": MetricReader(store),
-            "logs": LogReader(store),
-            "telemetry": telemetry,
-            "checks": lambda: {"store": bool(store.up)},
-        }
-        async with serve(parts=parts) as served:
-            writing = asyncio.create_task(Writer(store, served.queue, telemetry, 0.01).run())
-            yield served
-            writing.cancel()
-            await asyncio.gather(writing, return_exceptions=True)
+    async with serve(dsn=database) as served:
+        ports = served.ports
+        writer = Writer(cast(Store, ports.store), served.queue, ports.telemetry, 0.01)
+        writing = asyncio.create_task(writer.run())
+        yield served
+        writing.cancel()
+        await asyncio.gather(writing, return_exceptions=True)
 
 
 @pytest.fixture

@@ -163,7 +163,7 @@ def test_before_the_first_reading() -> None:
     assert found.banner.text == "Redis main: waiting for the first reading"
     assert {card.state for card in found.cards} == {"unknown"}
     assert {card.value for card in found.cards} == {None}
-    assert card(found, "postgres_cache_hit").text == "no PostgreSQL is configured"
+    assert card(found, "postgres_cache_hit").text == "no PostgreSQL target is configured"
 
 
 def test_unknown_is_not_zero() -> None:
@@ -202,7 +202,7 @@ def test_thresholds_stand_in_the_banner_worst_first() -> None:
 
     assert [(item.state, item.text, item.since) for item in found.banner.items] == [
         ("critical", "Redis hit rate 43.0 %, below 50.0 %", NOW - 60),
-        ("critical", "PostgreSQL: Connections of maximum 95 of 100 (95.0 %), above 90.0 %", NOW),
+        ("critical", "PostgreSQL: Connections of maximum 95 of 100 (95.0 %), above 90.0 %", None),
         ("warning", "System CPU 80.0 %, above 70.0 %", NOW - 10),
     ]
     assert card(found, "redis_hit_rate").since == NOW - 60
