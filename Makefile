@@ -18,7 +18,7 @@ test: $(VENV)/.dev  ## every test, on real servers
 # -P keeps the checkout off sys.path, so that what is imported is what the wheel carries.
 test-wheel: build requirements/dev.lock  ## every test, on the built wheel in an environment of its own
 	@rm -rf $(VENV)-wheel && $(PYTHON) -m venv $(VENV)-wheel
-	@$(VENV)-wheel/bin/python -m pip install --quiet --disable-pip-version-check --require-hashes -r requirements/dev.lock
+	@$(VENV)-wheel/bin/python requirements/install requirements/dev.lock
 	@$(VENV)-wheel/bin/python -m pip install --quiet --disable-pip-version-check --no-deps build/monitord-*.whl
 	@$(VENV)-wheel/bin/python -P -m pytest
 
@@ -50,7 +50,7 @@ $(BIN)/python:
 
 $(VENV)/.deps: requirements/run.lock | $(BIN)/python
 	@echo "Installing the locked packages (first time: about 120 MB)"
-	@$(BIN)/python -m pip install --quiet --progress-bar on --disable-pip-version-check --require-hashes -r requirements/run.lock
+	@$(BIN)/python requirements/install requirements/run.lock
 	@touch $@
 
 $(VENV)/.run: $(VENV)/.deps pyproject.toml hatch_build.py $(WEB)
@@ -60,5 +60,5 @@ $(VENV)/.run: $(VENV)/.deps pyproject.toml hatch_build.py $(WEB)
 
 $(VENV)/.dev: $(VENV)/.run requirements/dev.lock
 	@echo "Installing the test tools (first time: about 60 MB)"
-	@$(BIN)/python -m pip install --quiet --progress-bar on --disable-pip-version-check --require-hashes -r requirements/dev.lock
+	@$(BIN)/python requirements/install requirements/dev.lock
 	@touch $@
