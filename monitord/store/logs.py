@@ -173,9 +173,11 @@ class LogReader:
 
         Raises StoreUnreachable: it came nowhere.
         """
-        last = await queries().oldest_log(
-            connection, host_id=self._store.host_id, since=searched, until=place.at
-        )
+        last = None
+        if searched < place.at:
+            last = await queries().oldest_log(
+                connection, host_id=self._store.host_id, since=searched, until=place.at
+            )
         if last is None:
             raise StoreUnreachable(f"store: no answer within {DEADLINE_SECONDS:g} s")
         cursor = f"{last['writer']}-{last['seq']}-{last['index']}"

@@ -5,7 +5,7 @@ from __future__ import annotations
 import asyncio
 import time
 
-from collections.abc import Awaitable, Callable, Mapping
+from collections.abc import Awaitable, Callable, Iterable, Mapping
 from datetime import date, timedelta
 
 import structlog
@@ -66,8 +66,7 @@ class Keeper:
         self._sleep = sleep
         self._keep = retention
         self._partitions = Partitions(store)
-        self._clocks: tuple[float, float] | None = None
-        self._held_until: float | None = None
+        self._caution = Caution()
 
     async def run(self) -> None:
         """Keep until cancelled; what fails is tried again soon."""
@@ -106,9 +105,12 @@ class Keeper:
         """
         async with self._store.connection() as connection:
             server = await queries().server_clock(connection)
-        due = {table: await self._due(table, now - keep) for table, keep in self._kept().items()}
-        doubt = self._doubt(now, monotonic, server.timestamp(), max(map(len, due.values())))
-        if doubt:
+        due = {
+            table: over(await self._partitions_of(table), now - keep)
+            for table, keep in self._kept().items()
+        }
+        backlog = max(map(len, due.values()))
+        if doubt := self._caution.doubt(now, monotonic, server.timestamp(), backlog):
             log.warning("retention.held", reason=doubt)
             return []
         await self._drop_rollups(now)
@@ -117,20 +119,6 @@ class Keeper:
             if names and await self._drop_partition(table, names[0]):
                 dropped.append(names[0])
         return dropped
-
-    def _doubt(self, now: float, monotonic: float, server: float, backlog: int) -> str:
-        """Return why nothing should be dropped now; an empty text when all is well."""
-        before, self._clocks = self._clocks, (now, monotonic)
-        if before is not None and jumped(before, (now, monotonic)):
-            self._held_until = monotonic + HOLD_SECONDS
-            return "this machine's clock has jumped"
-        if abs(server - now) > CLOCKS_AGREE_SECONDS:
-            return "the clocks of monitord and store disagree"
-        if self._held_until is None and backlog > BACKLOG_DAYS:
-            self._held_until = monotonic + HOLD_SECONDS
-        if self._held_until is not None and monotonic < self._held_until:
-            return f"{backlog} days are over at once, or the clock has jumped; waiting for doubts"
-        return ""
 
     def _kept(self) -> Mapping[str, float]:
         """Return how long each partitioned table keeps its rows, in seconds."""
@@ -141,14 +129,10 @@ class Keeper:
             "metric_histograms": self._keep.metrics,
         }
 
-    async def _due(self, table: str, before: float) -> list[str]:
-        """Return the partitions whose last moment lies before, oldest first."""
+    async def _partitions_of(self, table: str) -> list[str]:
         async with self._store.connection() as connection:
             rows = queries().partitions_of(connection, parent=table)
-            names = [row["name"] async for row in rows]
-        days = [(day, name) for name in names if (day := day_in(name)) is not None]
-        over = [(day, name) for day, name in days if start_of(day) + DAY <= before]
-        return [name for _, name in sorted(over)]
+            return [row["name"] async for row in rows]
 
     async def _drop_partition(self, table: str, name: str) -> bool:
         """Drop one partition; False when somebody kept reading the table all the time."""
@@ -191,7 +175,41 @@ class Keeper:
             )
 
 
-def jumped(before: tuple[float, float], after: tuple[float, float]) -> bool:
-    """Say whether the wall clock went another way than the monotonic one between two readings."""
-    wall, monotonic = after[0] - before[0], after[1] - before[1]
-    return abs(wall - monotonic) > CLOCKS_AGREE_SECONDS
+def over(names: Iterable[str], before: float) -> list[str]:
+    """Return the partitions whose last moment lies before, Unix seconds; oldest first."""
+    days = sorted((day, name) for name in names if (day := day_in(name)) is not None)
+    return [name for day, name in days if start_of(day) + DAY <= before]
+
+
+class Caution:
+    """
+    Says why nothing should be dropped now.
+
+    A jump of the clock, or many days over at once, holds everything for HOLD_SECONDS: time for a
+    person or NTP to put a wrong clock right. Keeps the clocks of the last time it was asked.
+    """
+
+    def __init__(self) -> None:
+        self._clocks: tuple[float, float] | None = None
+        self._held_until: float | None = None
+
+    def doubt(self, now: float, monotonic: float, server: float, backlog: int) -> str:
+        """
+        Return the doubt, an empty text when there is none.
+
+        `now` and `server` are wall clocks in Unix seconds, `monotonic` does not jump; `backlog` is
+        the largest number of days of one table that are over.
+        """
+        before, self._clocks = self._clocks, (now, monotonic)
+        if before is not None:
+            drift = (now - before[0]) - (monotonic - before[1])
+            if abs(drift) > CLOCKS_AGREE_SECONDS:
+                self._held_until = monotonic + HOLD_SECONDS
+                return f"this machine's clock has jumped by {drift:.0f} s"
+        if abs(server - now) > CLOCKS_AGREE_SECONDS:
+            return "the clocks of monitord and store disagree"
+        if self._held_until is None and backlog > BACKLOG_DAYS:
+            self._held_until = monotonic + HOLD_SECONDS
+        if self._held_until is not None and monotonic < self._held_until:
+            return f"{backlog} days are over at once, or the clock had jumped; waiting for a while"
+        return ""
