@@ -81,13 +81,13 @@ class Telemetry:
         self.scrapes = Counter(
             "monitord_scrapes",
             "Scrapes, by target and outcome.",
-            ["target", "outcome"],
+            ["kind", "target", "outcome"],
             registry=registry,
         )
         self.scrape_seconds = Gauge(
             "monitord_scrape_duration_seconds",
             "Duration of the last scrape.",
-            ["target"],
+            ["kind", "target"],
             registry=registry,
         )
         # page
