@@ -64,15 +64,20 @@ def check(data: Path, binaries: PostgresBinaries) -> bool:
 def _other_version(data: Path, made_by: str, binaries: PostgresBinaries) -> str:
     """
     Return the line that says what was found and how to take the rows along.
+
+    The folder is moved first, since its owner may not reach it where it is; the sockets lie in the
+    data folders, which are closed to others. `docs/embedded.md` has the same, more legibly.
     """
-    start = f"""pg_ctl -D {data} -w -o "-k /tmp -c listen_addresses=''" start"""
+    old, new, dump = "/var/tmp/old", "/var/tmp/new", "/var/tmp/monitord.sql"
+    start = """pg_ctl -D {0} -w -l {0}/log -o "-k {0} -c listen_addresses=''" start"""
     return (
         f"{data}: was made by PostgreSQL {made_by}, but {binaries.postgres} is PostgreSQL "
-        f"{binaries.major}; the folder was left as it is. To keep its rows, with the programs of "
-        f"PostgreSQL {made_by}: `{start}`, `pg_dumpall -h /tmp -U {SUPERUSER} > monitord.sql`, "
-        f"`pg_ctl -D {data} stop`; then rename the folder, start monitord, and load them with "
-        f"`psql -h FOLDER -U {SUPERUSER} -f monitord.sql`, FOLDER being what "
-        f"{data.parent / 'sockets'} says. To start empty, rename the folder"
+        f"{binaries.major}; the folder was left as it is. To keep its rows: `mv {data} {old}`; "
+        f"as its owner, with the programs of PostgreSQL {made_by}: `{start.format(old)}`, "
+        f"`pg_dumpall -h {old} -U {SUPERUSER} -f {dump}`, `pg_ctl -D {old} stop`; with those in "
+        f"{binaries.folder}: `initdb -D {new} -U {SUPERUSER} -A trust -E UTF8 --no-locale`, "
+        f"`{start.format(new)}`, `psql -h {new} -U {SUPERUSER} -f {dump} postgres`, "
+        f"`pg_ctl -D {new} stop`; then `mv {new} {data}`. To start empty, only move it away"
     )
 
 

@@ -12,8 +12,8 @@ import aiohttp
 import pytest
 import pytest_asyncio
 
+from monitord.demo.children import shop
 from monitord.demo.databases import make_databases
-from monitord.demo.run import shop
 from monitord.embedded import EmbeddedPostgres, EmbeddedValkey, PostgresOptions
 
 

@@ -12,7 +12,7 @@ import pytest
 
 from aiohttp import web
 
-from monitord.demo.run import python
+from monitord.demo.children import python
 from monitord.demo.traffic.crowd import VISITORS, Crowd, own_shop
 from monitord.demo.traffic.pace import LATEST_SECONDS, Pace
 from monitord.demo.traffic.visitor import GOOD_CARD, OUTAGE_SECONDS, draw_card

@@ -200,8 +200,8 @@ async def test_data_of_another_major_version(tmp_path: Path):
     message = str(caught.value)
     assert tree(data) == before
     assert message.startswith(f"{data}: was made by PostgreSQL 17, but ")
-    assert "pg_dumpall -h /tmp -U postgres > monitord.sql" in message
-    assert "psql -h FOLDER -U postgres -f monitord.sql" in message
+    assert "pg_dumpall -h /var/tmp/old -U postgres -f /var/tmp/monitord.sql" in message
+    assert "psql -h /var/tmp/new -U postgres -f /var/tmp/monitord.sql postgres" in message
     assert "\n" not in message
 
 

@@ -97,7 +97,7 @@ async def listing(request: Request) -> JSONResponse:
         rows = await services(request).database.fetch(LISTING, slug, PAGE, (page - 1) * PAGE)
         return [dict(row) for row in rows] or None
 
-    found = await services(request).cache.get_or_make(f"listing:{slug}:{page}", 60, make)
+    found = await services(request).cache.get_or_make(f"listing:{slug}:{page}", 300, make)
     if found is None:
         raise HTTPException(404, "no such category")
     return JSONResponse(found)
@@ -111,7 +111,7 @@ async def product(request: Request) -> JSONResponse:
         row = await services(request).database.fetchrow(PRODUCT, number)
         return dict(row) if row else None
 
-    found = await services(request).cache.get_or_make(f"product:{number}", 300, make)
+    found = await services(request).cache.get_or_make(f"product:{number}", 900, make)
     if found is None:
         raise HTTPException(404, "no such product")
     return JSONResponse(found)

@@ -121,7 +121,7 @@ class Visitor:
 async def office_round(send: Send) -> None:
     """What the shop's own people ask for now and then: a delivery comes, somebody wants figures."""
     if random.random() < 0.7:
-        delivery = random.sample(range(1, PRODUCTS + 1), 20) + random.sample(range(1, 40), 10)
+        delivery = random.sample(range(1, PRODUCTS + 1), 4) + random.sample(range(1, 40), 8)
         data = {"products": delivery, "quantity": 50}
         await send("POST", "/office/restock", "", data)
     else:
@@ -130,7 +130,7 @@ async def office_round(send: Send) -> None:
 
 def popular_product() -> int:
     """Return a product's number; few are asked for often, many rarely (a power law)."""
-    return int(PRODUCTS * random.random() ** 3) + 1
+    return int(PRODUCTS * random.random() ** 4) + 1
 
 
 def draw_card(at: float) -> str:
