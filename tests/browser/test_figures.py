@@ -5,11 +5,15 @@ from __future__ import annotations
 import re
 import time
 
-from typing import Any
+from datetime import datetime
+from zoneinfo import ZoneInfo
 
 import pytest
 
-from playwright.async_api import expect
+from playwright.async_api import Page, expect
+
+from tests.browser.conftest import OpenHouse, Screenshot, Visit
+from tests.browser.house import House
 
 
 pytestmark = pytest.mark.browser
@@ -32,18 +36,15 @@ PAINTED = """canvas => {
 
 def local(at: float) -> str:
     """Return the time of day in the zone of the test's browser, Europe/Berlin."""
-    from datetime import datetime
-    from zoneinfo import ZoneInfo
-
     return datetime.fromtimestamp(at, ZoneInfo("Europe/Berlin")).strftime("%H:%M:%S")
 
 
-async def charts_ready(page: Any) -> None:
+async def charts_ready(page: Page) -> None:
     for chart in CHARTS:
         await expect(page.locator(f"#chart-{chart}")).to_have_attribute("data-state", "ready")
 
 
-async def test_every_figure_is_live(house: Any, visit: Any, screenshot: Any) -> None:
+async def test_every_figure_is_live(house: House, visit: Visit, screenshot: Screenshot) -> None:
     """
     In use, each card, each row of the table and each line of each chart shows a value.
     """
@@ -63,7 +64,7 @@ async def test_every_figure_is_live(house: Any, visit: Any, screenshot: Any) -> 
     await screenshot(page, "full-page", whole=True)
 
 
-async def test_charts_are_drawn(house: Any, visit: Any) -> None:
+async def test_charts_are_drawn(house: House, visit: Visit) -> None:
     """
     Each chart has lines on its canvas.
     """
@@ -76,7 +77,7 @@ async def test_charts_are_drawn(house: Any, visit: Any) -> None:
         assert painted > 200, chart
 
 
-async def test_values_are_those_that_came_in(house: Any, visit: Any) -> None:
+async def test_values_are_those_that_came_in(house: House, visit: Visit) -> None:
     """
     What was scraped stands in the page with its unit.
     """
@@ -91,7 +92,9 @@ async def test_values_are_those_that_came_in(house: Any, visit: Any) -> None:
     await expect(page.locator("[data-banner]")).to_have_attribute("data-banner", "ok")
 
 
-async def test_down_target_says_since_when(open_house: Any, visit: Any, screenshot: Any) -> None:
+async def test_down_target_says_since_when(
+    open_house: OpenHouse, visit: Visit, screenshot: Screenshot
+) -> None:
     """
     A target that is down shows no number, least of all zero, but since when it is down and why.
     """
@@ -122,7 +125,7 @@ async def test_down_target_says_since_when(open_house: Any, visit: Any, screensh
         await screenshot(page, "down-problems")
 
 
-async def test_target_that_went_down_leaves_a_gap(house: Any, visit: Any) -> None:
+async def test_target_that_went_down_leaves_a_gap(house: House, visit: Visit) -> None:
     """
     After an outage the legend gives no old value as the newest one, and the card no value at all.
     """
@@ -136,7 +139,9 @@ async def test_target_that_went_down_leaves_a_gap(house: Any, visit: Any) -> Non
     await expect(page.locator("#chart-redis_memory")).to_have_attribute("data-down", "")
 
 
-async def test_empty_store_shows_no_zeros(empty_house: Any, visit: Any, screenshot: Any) -> None:
+async def test_empty_store_shows_no_zeros(
+    empty_house: House, visit: Visit, screenshot: Screenshot
+) -> None:
     """
     Before the first reading every value is a dash with its reason, every chart says it is empty.
     """
@@ -159,7 +164,7 @@ async def test_empty_store_shows_no_zeros(empty_house: Any, visit: Any, screensh
 
 
 async def test_dead_store_leaves_the_live_view(
-    open_house: Any, visit: Any, screenshot: Any
+    open_house: OpenHouse, visit: Visit, screenshot: Screenshot
 ) -> None:
     """
     While the store does not answer, figures and charts come from memory, and the page says so.
@@ -177,7 +182,7 @@ async def test_dead_store_leaves_the_live_view(
         await screenshot(page, "store-down")
 
 
-async def test_banner_says_the_worst_first(open_house: Any, visit: Any) -> None:
+async def test_banner_says_the_worst_first(open_house: OpenHouse, visit: Visit) -> None:
     """
     Of several values beyond their limits the worst stands first, with its limit and since when.
     """
@@ -203,7 +208,7 @@ async def test_banner_says_the_worst_first(open_house: Any, visit: Any) -> None:
         await expect(page.locator("#card-system_memory .state")).to_have_text("Warning")
 
 
-async def test_legend_hides_a_line(house: Any, visit: Any) -> None:
+async def test_legend_hides_a_line(house: House, visit: Visit) -> None:
     """
     A click on a name in the legend hides its line; the choice outlives a refresh.
     """
@@ -219,7 +224,7 @@ async def test_legend_hides_a_line(house: Any, visit: Any) -> None:
 
 
 async def test_hover_reads_all_charts_at_one_instant(
-    house: Any, visit: Any, screenshot: Any
+    house: House, visit: Visit, screenshot: Screenshot
 ) -> None:
     """
     With the pointer in one chart, the legends of all of them show the values of that instant.

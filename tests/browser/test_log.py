@@ -4,14 +4,14 @@ from __future__ import annotations
 
 import asyncio
 
-from typing import Any
-
 import pytest
 
-from playwright.async_api import expect
+from playwright.async_api import Locator, Page, expect
 
 from monitord.intake.bus import Bus
 from monitord.model import ErrorInfo, StackFrame
+from tests.browser.conftest import OpenHouse, Screenshot, Visit
+from tests.browser.house import House
 
 
 pytestmark = pytest.mark.browser
@@ -26,15 +26,15 @@ HOSTILE = {
 }
 
 
-def lines(page: Any) -> Any:
+def lines(page: Page) -> Locator:
     return page.locator("[data-log] .line")
 
 
-async def live(page: Any) -> None:
+async def live(page: Page) -> None:
     await expect(page.locator("[data-log-state]")).to_have_text("Live")
 
 
-async def test_line_appears(empty_house: Any, visit: Any) -> None:
+async def test_line_appears(empty_house: House, visit: Visit) -> None:
     """
     A line shows at once with time, level in words, logger and message; none of them twice.
     """
@@ -51,7 +51,7 @@ async def test_line_appears(empty_house: Any, visit: Any) -> None:
     await expect(page.locator("[data-log-empty]")).to_be_hidden()
 
 
-async def test_last_lines_are_there_on_connect(empty_house: Any, visit: Any) -> None:
+async def test_last_lines_are_there_on_connect(empty_house: House, visit: Visit) -> None:
     """
     A page that is opened later starts with the newest lines, oldest first, each once.
     """
@@ -65,7 +65,9 @@ async def test_last_lines_are_there_on_connect(empty_house: Any, visit: Any) -> 
     )
 
 
-async def test_hostile_lines_are_text(empty_house: Any, visit: Any, screenshot: Any) -> None:
+async def test_hostile_lines_are_text(
+    empty_house: House, visit: Visit, screenshot: Screenshot
+) -> None:
     """
     Markup, line breaks, terminal escapes, turned text and 10 kB are shown as what they are.
     """
@@ -99,7 +101,7 @@ async def test_hostile_lines_are_text(empty_house: Any, visit: Any, screenshot: 
 
 
 async def test_drawer_shows_fields_trace_and_traceback(
-    empty_house: Any, visit: Any, screenshot: Any
+    empty_house: House, visit: Visit, screenshot: Screenshot
 ) -> None:
     """
     A click on a line opens all of it; the trace id can be copied, Escape goes back to the line.
@@ -133,7 +135,7 @@ async def test_drawer_shows_fields_trace_and_traceback(
     await expect(lines(page)).to_be_focused()
 
 
-async def test_at_most_a_hundred_lines(empty_house: Any, visit: Any) -> None:
+async def test_at_most_a_hundred_lines(empty_house: House, visit: Visit) -> None:
     """
     The page holds the newest hundred lines, however many came.
     """
@@ -150,7 +152,7 @@ async def test_at_most_a_hundred_lines(empty_house: Any, visit: Any) -> None:
     assert messages == [f"line {number}" for number in range(250, 350)]
 
 
-async def test_pause_holds_the_lines(empty_house: Any, visit: Any) -> None:
+async def test_pause_holds_the_lines(empty_house: House, visit: Visit) -> None:
     """
     While paused nothing moves and the new lines are counted; resuming shows them.
     """
@@ -170,7 +172,7 @@ async def test_pause_holds_the_lines(empty_house: Any, visit: Any) -> None:
     await live(page)
 
 
-async def test_reading_back_stops_the_scrolling(empty_house: Any, visit: Any) -> None:
+async def test_reading_back_stops_the_scrolling(empty_house: House, visit: Visit) -> None:
     """
     Who has scrolled up stays where they are; a button counts the new lines and leads to them.
     """
@@ -195,7 +197,7 @@ async def test_reading_back_stops_the_scrolling(empty_house: Any, visit: Any) ->
     await expect(page.locator("#log-newest")).to_be_hidden()
 
 
-async def test_level_filter(empty_house: Any, visit: Any) -> None:
+async def test_level_filter(empty_house: House, visit: Visit) -> None:
     """
     With a level picked, only lines of that level or worse show, older ones and new ones.
     """
@@ -216,7 +218,7 @@ async def test_level_filter(empty_house: Any, visit: Any) -> None:
     )
 
 
-async def test_text_filter(empty_house: Any, visit: Any) -> None:
+async def test_text_filter(empty_house: House, visit: Visit) -> None:
     """
     What is typed after `/` filters by text, in upper or lower case; nothing found is said.
     """
@@ -236,7 +238,9 @@ async def test_text_filter(empty_house: Any, visit: Any) -> None:
     await expect(lines(page)).to_have_count(2)
 
 
-async def test_dropped_lines_leave_a_mark(open_house: Any, visit: Any, screenshot: Any) -> None:
+async def test_dropped_lines_leave_a_mark(
+    open_house: OpenHouse, visit: Visit, screenshot: Screenshot
+) -> None:
     """
     Where a slow page lost lines, a mark says how many, at the place where they are missing.
     """
@@ -258,7 +262,7 @@ async def test_dropped_lines_leave_a_mark(open_house: Any, visit: Any, screensho
         await screenshot(page, "gap")
 
 
-async def test_stream_comes_back_by_itself(open_house: Any, visit: Any) -> None:
+async def test_stream_comes_back_by_itself(open_house: OpenHouse, visit: Visit) -> None:
     """
     After a restart of monitord the log goes on, no line twice, with a mark for what may be missing.
     """

@@ -1,4 +1,4 @@
-"""The page as a whole: layout, range, time zone, refresh, keys, login, and what it weighs."""
+"""The page as a whole: range, time zone, refresh, keys, prefix, login."""
 
 from __future__ import annotations
 
@@ -6,147 +6,28 @@ import asyncio
 import re
 import time
 
-from typing import Any
 from urllib.parse import urlsplit
 
 import pytest
 
-from playwright.async_api import expect
+from playwright.async_api import Page, Route, expect
 
 from monitord.settings import Secret
+from tests.browser.conftest import OpenHouse, Screenshot, Visit
+from tests.browser.house import House
 
 
 pytestmark = pytest.mark.browser
 
-DESKTOP = (1440, 900)
-TABLET = (820, 1180)
 CHARTS = ("latency", "redis_memory", "postgres_connections", "system")
 
-SHIFTS = """() => {
-  window.shifts = [];
-  new PerformanceObserver(list => {
-    for (const entry of list.getEntries()) if (!entry.hadRecentInput) window.shifts.push(
-      [entry.value, ...entry.sources.map(source => source.node?.className ?? '')]);
-  }).observe({type: 'layout-shift', buffered: true});
-}"""
 
-# Every text whose contrast with the first opaque ground behind it is less than AA asks for.
-FAINT = """() => {
-  const channels = colour => colour.match(/[\\d.]+/g).map(Number);
-  const light = ([r, g, b]) => {
-    const linear = v => v <= .04045 ? v / 12.92 : ((v + .055) / 1.055) ** 2.4;
-    const [x, y, z] = [r, g, b].map(v => linear(v / 255));
-    return .2126 * x + .7152 * y + .0722 * z;
-  };
-  const ground = element => {
-    for (let e = element; e; e = e.parentElement) {
-      const c = channels(getComputedStyle(e).backgroundColor);
-      if ((c[3] ?? 1) === 1) return c;
-    }
-    return [255, 255, 255];
-  };
-  const faint = [];
-  const walker = document.createTreeWalker(document.body, NodeFilter.SHOW_TEXT);
-  while (walker.nextNode()) {
-    const element = walker.currentNode.parentElement;
-    if (!walker.currentNode.data.trim() || !element.checkVisibility()) continue;
-    if (element.closest('noscript, option')) continue;
-    const style = getComputedStyle(element);
-    const [a, b] = [light(channels(style.color)), light(ground(element))];
-    const ratio = (Math.max(a, b) + .05) / (Math.min(a, b) + .05);
-    const large = parseFloat(style.fontSize) >= 24;
-    if (ratio < (large ? 3 : 4.5)) faint.push([element.className, element.textContent, ratio]);
-  }
-  return faint;
-}"""
-
-
-async def charts_ready(page: Any) -> None:
+async def charts_ready(page: Page) -> None:
     for chart in CHARTS:
         await expect(page.locator(f"#chart-{chart}")).to_have_attribute("data-state", "ready")
 
 
-@pytest.mark.parametrize("size", [DESKTOP, TABLET, (1024, 768), (390, 844)])
-async def test_nothing_is_wider_than_the_screen(
-    house: Any, visit: Any, screenshot: Any, size: tuple[int, int]
-) -> None:
-    """
-    No size of screen scrolls sideways, and no text of card or table is cut at desktop or tablet.
-    """
-    page = await visit(house.url, *size)
-    await charts_ready(page)
-    house.log("a line " * 100, level="ERROR")
-    await expect(page.locator("[data-log] .line")).to_have_count(1)
-
-    width = await page.evaluate("document.documentElement.scrollWidth")
-
-    assert width <= size[0]
-    cut = await page.locator("[data-row] :is(th, td), [data-card] h2").evaluate_all(
-        "all => all.filter(e => e.scrollWidth > e.clientWidth).map(e => e.textContent)"
-    )
-    if size in (DESKTOP, TABLET):
-        assert cut == []
-        await screenshot(page, "in-use", whole=True)
-
-
-async def test_first_screen_holds_banner_cards_and_charts(house: Any, visit: Any) -> None:
-    """
-    At 1440 by 900 banner, cards and charts need no scrolling, and the log can be seen below them.
-    """
-    page = await visit(house.url, *DESKTOP)
-    await charts_ready(page)
-
-    async def bottom(selector: str) -> float:
-        box = await page.locator(selector).bounding_box()
-        return float(box["y"] + box["height"])
-
-    assert await bottom(".banner") < 120
-    assert await bottom("#cards") < 300
-    assert await bottom(".charts") < 740
-    await expect(page.locator("#log")).to_be_in_viewport(ratio=0.3)
-
-
-@pytest.mark.parametrize("size", [DESKTOP, TABLET])
-async def test_nothing_moves(house: Any, visit: Any, size: tuple[int, int]) -> None:
-    """
-    Neither the arrival of the charts, nor a refresh with other states, nor log lines move anything.
-    """
-    page = await visit("about:blank", *size)
-    await page.context.add_init_script(f"({SHIFTS})()")
-    await page.goto(house.url)
-    await charts_ready(page)
-
-    house.down("main", time.time())
-    house.log("a line")
-    await page.keyboard.press("r")
-    await expect(page.locator("#card-redis_hit_rate [data-value]")).to_have_text("down")
-    await asyncio.sleep(0.3)
-
-    shifts = await page.evaluate("window.shifts")
-    assert sum(shift[0] for shift in shifts) < 0.005, shifts
-
-
-@pytest.mark.parametrize("state", ["in use", "down", "empty"])
-async def test_every_text_can_be_read(open_house: Any, visit: Any, state: str) -> None:
-    """
-    Every text has the contrast WCAG AA asks for: 4.5 to 1, 3 to 1 for large text.
-    """
-    async with open_house() as house:
-        if state != "empty":
-            house.fill(without="main" if state == "down" else "")
-        if state == "down":
-            house.down("main", time.time())
-        page = await visit(house.url)
-        for level in ("DEBUG", "INFO", "WARNING", "ERROR", "CRITICAL", "NOTICE"):
-            house.log("a line", level=level)
-        await expect(page.locator("[data-log] .line")).to_have_count(6)
-
-        faint = await page.evaluate(FAINT)
-
-        assert faint == []
-
-
-async def test_range_is_in_the_address(house: Any, visit: Any) -> None:
+async def test_range_is_in_the_address(house: House, visit: Visit) -> None:
     """
     A picked range changes address, figures and time axes; back goes back, and a link opens it.
     """
@@ -172,7 +53,9 @@ async def test_range_is_in_the_address(house: Any, visit: Any) -> None:
     await expect(linked.locator("#group-1 caption")).to_contain_text("last 15 min")
 
 
-async def test_every_range_can_be_picked(house: Any, visit: Any, screenshot: Any) -> None:
+async def test_every_range_can_be_picked(
+    house: House, visit: Visit, screenshot: Screenshot
+) -> None:
     """
     From 15 minutes to 30 days each range draws its charts.
     """
@@ -187,7 +70,7 @@ async def test_every_range_can_be_picked(house: Any, visit: Any, screenshot: Any
         await screenshot(page, f"range-{name}")
 
 
-async def test_times_are_in_the_zone_that_is_named(house: Any, visit: Any) -> None:
+async def test_times_are_in_the_zone_that_is_named(house: House, visit: Visit) -> None:
     """
     Times are in the browser's zone or in UTC, as the button says; the choice is kept.
     """
@@ -207,7 +90,7 @@ async def test_times_are_in_the_zone_that_is_named(house: Any, visit: Any) -> No
     await expect(zone).to_have_text("UTC")
 
 
-async def test_refresh_brings_new_figures_and_keeps_the_place(house: Any, visit: Any) -> None:
+async def test_refresh_brings_new_figures_and_keeps_the_place(house: House, visit: Visit) -> None:
     """
     A refresh by hand renews the figures; focus, scroll position and open details stay.
     """
@@ -227,7 +110,9 @@ async def test_refresh_brings_new_figures_and_keeps_the_place(house: Any, visit:
     await expect(page.locator("#lamp-1")).to_have_attribute("open", "")
 
 
-async def test_page_refreshes_itself_unless_switched_off(open_house: Any, visit: Any) -> None:
+async def test_page_refreshes_itself_unless_switched_off(
+    open_house: OpenHouse, visit: Visit
+) -> None:
     """
     The page renews itself every few seconds as set; switched off it does not, also after a reload.
     """
@@ -249,7 +134,7 @@ async def test_page_refreshes_itself_unless_switched_off(open_house: Any, visit:
 
 
 async def test_page_that_gets_no_answer_says_so(
-    open_house: Any, visit: Any, screenshot: Any
+    open_house: OpenHouse, visit: Visit, screenshot: Screenshot
 ) -> None:
     """
     When monitord is gone, the page says since when and how old its figures are, until it is back.
@@ -275,14 +160,16 @@ async def test_page_that_gets_no_answer_says_so(
             await page.goto("about:blank")
 
 
-async def test_chart_that_cannot_be_read_says_so(house: Any, visit: Any, screenshot: Any) -> None:
+async def test_chart_that_cannot_be_read_says_so(
+    house: House, visit: Visit, screenshot: Screenshot
+) -> None:
     """
     While a chart is fetched it says loading, and if that fails it says why, in the chart.
     """
     page = await visit("about:blank")
     release = asyncio.Event()
 
-    async def hold(route: Any) -> None:
+    async def hold(route: Route) -> None:
         await release.wait()
         await route.abort()
 
@@ -300,7 +187,7 @@ async def test_chart_that_cannot_be_read_says_so(house: Any, visit: Any, screens
     await expect(page.locator("#chart-latency")).to_have_attribute("data-state", "ready")
 
 
-async def test_help_lists_the_keys(house: Any, visit: Any, screenshot: Any) -> None:
+async def test_help_lists_the_keys(house: House, visit: Visit, screenshot: Screenshot) -> None:
     """
     `?` opens the list of keys, Escape closes it; keys typed into a field are text.
     """
@@ -318,7 +205,7 @@ async def test_help_lists_the_keys(house: Any, visit: Any, screenshot: Any) -> N
     await expect(page.locator("#log-pause")).to_have_attribute("aria-pressed", "false")
 
 
-async def test_works_under_a_path_prefix(open_house: Any, visit: Any) -> None:
+async def test_works_under_a_path_prefix(open_house: OpenHouse, visit: Visit) -> None:
     """
     Behind a proxy that serves it under a prefix, assets, refresh, charts and log all work.
     """
@@ -337,7 +224,7 @@ async def test_works_under_a_path_prefix(open_house: Any, visit: Any) -> None:
         await expect(page.locator("#row-redis_clients [data-value]")).to_have_text("55")
 
 
-async def test_login(open_house: Any, visit: Any, screenshot: Any) -> None:
+async def test_login(open_house: OpenHouse, visit: Visit, screenshot: Screenshot) -> None:
     """
     With a token set the page asks for it, says when it is wrong, opens, and can be left again.
     """
@@ -361,7 +248,9 @@ async def test_login(open_house: Any, visit: Any, screenshot: Any) -> None:
         await expect(page.locator("#token")).to_be_visible()
 
 
-async def test_unknown_address_is_a_page(house: Any, visit: Any, screenshot: Any) -> None:
+async def test_unknown_address_is_a_page(
+    house: House, visit: Visit, screenshot: Screenshot
+) -> None:
     """
     An address that does not exist answers with a page that leads back.
     """
@@ -373,37 +262,3 @@ async def test_unknown_address_is_a_page(house: Any, visit: Any, screenshot: Any
     await screenshot(page, "error")
     await page.get_by_role("link", name="To the page").click()
     await expect(page.locator("[data-card]")).to_have_count(6)
-
-
-async def test_page_is_light(house: Any, visit: Any) -> None:
-    """
-    All that a first visit transfers is less than 350 KB, packed; none of it comes from elsewhere.
-    """
-    page = await visit("about:blank")
-    finished: list[Any] = []
-    page.on("requestfinished", lambda request: finished.append(request))
-    await page.goto(house.url)
-    await charts_ready(page)
-
-    sizes = {}
-    for request in finished:
-        if "/logs/" not in request.url:
-            sizes[request.url] = (await request.sizes())["responseBodySize"]
-
-    assert sum(sizes.values()) < 350_000, sizes
-    assert {urlsplit(url).netloc for url in sizes} == {urlsplit(house.url).netloc}
-
-
-async def test_reads_without_scripts(house: Any, chromium: Any) -> None:
-    """
-    Without JavaScript cards, table and banner are there, and it is said what is missing.
-    """
-    context = await chromium.new_context(java_script_enabled=False)
-    page = await context.new_page()
-    await page.goto(house.url)
-
-    cards = await page.locator("[data-card] [data-value]").all_inner_texts()
-    await expect(page.locator(".noscript")).to_contain_text("need JavaScript")
-    await context.close()
-
-    assert len([text for text in cards if re.search(r"\d", text)]) == 6

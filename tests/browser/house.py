@@ -1,0 +1,198 @@
+"""A monitord whose window, bus and store a test fills, behind the real web server."""
+
+from __future__ import annotations
+
+import asyncio
+import contextlib
+import math
+import re
+import time
+
+from collections.abc import AsyncIterator
+from pathlib import Path
+from typing import Any
+
+from monitord import assets
+from monitord.http import kpis, static
+from monitord.http.ports import Ports
+from monitord.http.server import WebServer
+from monitord.intake.bus import Bus
+from monitord.intake.intake import Intake
+from monitord.intake.queue import Queue
+from monitord.intake.window import Window
+from monitord.model import Batch, Log, Metric, Reading, Reason, Request
+from monitord.settings import PostgresTarget, RedisTarget, Secret, Settings, Store, Targets, Web
+from monitord.store.logs import LogReader
+from monitord.store.metrics import MetricReader
+from monitord.store.pool import open_pool
+from monitord.store.requests import RequestReader
+from monitord.store.writer import Writer
+from monitord.telemetry import Telemetry
+
+
+MIB = 1024**2
+
+# Every target of the settings: kind by name.
+TARGETS = {"main": "redis", "orders": "postgres", "host": "host"}
+
+# What a scrape of each target brings: name -> value; a text after the name is its attribute.
+SCRAPED: dict[str, dict[str, float]] = {
+    "main": {
+        "redis.memory.used_bytes": 31 * MIB,
+        "redis.memory.rss_bytes": 38 * MIB,
+        "redis.memory.max_bytes": 64 * MIB,
+        "redis.keys": 18_234,
+        "redis.clients.connected": 12,
+        "redis.keyspace.hits": 930,
+        "redis.keyspace.misses": 70,
+        "redis.keyspace.hit_ratio": 0.93,
+        "redis.keys.evicted": 0,
+    },
+    "orders": {
+        "postgres.connections state=active": 3,
+        "postgres.connections state=idle": 14,
+        "postgres.connections.total": 18,
+        "postgres.connections.max": 100,
+        "postgres.blocks.hit": 9_990,
+        "postgres.blocks.read": 10,
+        "postgres.cache.hit_ratio": 0.999,
+        "postgres.database.size_bytes database=shop": 1_800 * MIB,
+        "postgres.statements.slow": 0,
+    },
+    "host": {
+        "system.cpu.utilization_ratio": 0.37,
+        "system.cpu.count": 4,
+        "system.memory.used_bytes": 8_000 * MIB,
+        "system.memory.total_bytes": 16_000 * MIB,
+        "system.memory.utilization_ratio": 0.5,
+        "system.disk.used_bytes mountpoint=/": 120_000 * MIB,
+        "system.disk.total_bytes mountpoint=/": 440_000 * MIB,
+        "system.disk.utilization_ratio mountpoint=/": 0.27,
+    },
+}
+COUNTERS = re.compile(r"hits|misses|evicted|blocks")
+
+
+class House:
+    """A monitord without scrapers and listeners: what they would bring, the test offers."""
+
+    def __init__(self, ports: Ports, queue: Queue, intake: Intake) -> None:
+        self.ports = ports
+        self.queue = queue
+        self.intake = intake
+        self.server = WebServer(ports)
+
+    @property
+    def url(self) -> str:
+        return self.server.url
+
+    def reading(self, target: str, **changes: Any) -> None:
+        """Note a scrape of a target; up unless told otherwise."""
+        given = {"at": time.time(), "up": True, "duration_ms": 4.0} | changes
+        self.ports.window.note(Reading(target=target, kind=TARGETS[target], **given))
+
+    def down(self, target: str, since: float) -> None:
+        self.reading(
+            target,
+            at=since,
+            up=False,
+            reason=Reason.REFUSED,
+            detail="nothing listens on 127.0.0.1:6379",
+            remedy="start the server, or correct its url",
+        )
+
+    def scrape(self, target: str, at: float, **changes: float) -> None:
+        """Offer the samples of one scrape, those of `changes` (underscores for dots) over them."""
+        values = SCRAPED[target] | {name.replace("__", "."): v for name, v in changes.items()}
+        metrics = [_metric(words, value, target, at) for words, value in values.items()]
+        self.intake.offer(Batch(at, metrics=metrics))
+
+    def requests(self, at: float, durations_ms: list[float], status: int = 200) -> None:
+        self.intake.offer(
+            Batch(
+                at,
+                requests=[
+                    Request(at, "shop", "GET", "/orders/{id}", status, ms) for ms in durations_ms
+                ],
+            )
+        )
+
+    def log(self, message: str, level: str = "INFO", **changes: Any) -> None:
+        given = {"time": time.time(), "service": "shop", "logger": "shop.orders"} | changes
+        self.intake.offer(Batch(time.time(), logs=[Log(level=level, message=message, **given)]))
+
+    def fill(self, minutes: int = 14, without: str = "") -> None:
+        """Offer what the last minutes would have brought, of all targets but one."""
+        now = time.time()
+        names = [name for name in TARGETS if name != without]
+        for name in names:
+            self.reading(name, at=now - 60 * minutes)
+        for at in range(int(now) - 60 * minutes, int(now) + 1, 10):
+            wave = 1 + 0.4 * math.sin(at / 60)
+            self.requests(at, [wave * ms for ms in (9, 11, 12, 14, 16, 20, 25, 30, 45, 60)])
+            for name in names:
+                self.scrape(name, at)
+        for name in names:
+            self.reading(name)
+
+    async def stored(self) -> None:
+        """Return when everything offered is in the store."""
+        while self.queue.pending:  # noqa: ASYNC110 - the queue tells nobody when it is empty
+            await asyncio.sleep(0.02)
+
+
+def _metric(words: str, value: float, target: str, at: float) -> Metric:
+    name, *attributes = words.split()
+    pairs = dict(attribute.split("=") for attribute in attributes)
+    kind = "counter" if COUNTERS.search(name) else "gauge"
+    return Metric(at, name, value, kind=kind, attributes={"target": target, **pairs})
+
+
+def make_settings(folder: Path, **web: Any) -> Settings:
+    targets = Targets(
+        redis=(RedisTarget(name="main", url=Secret("redis://127.0.0.1")),),
+        postgres=(PostgresTarget(name="orders", dsn=Secret("postgresql://127.0.0.1")),),
+    )
+    return Settings(
+        instance="shop-eu-1",
+        state_dir=folder,
+        targets=targets,
+        web=Web(**({"port": 0} | web)),
+    )
+
+
+@contextlib.asynccontextmanager
+async def opened(
+    folder: Path, dsn: str, bus: Bus | None = None, **web: Any
+) -> AsyncIterator[House]:
+    """Open a house on the store at `dsn`, with this bus; the other arguments are keys of `web:`."""
+    settings = make_settings(folder, **web)
+    telemetry = Telemetry()
+    queue = Queue(settings.store.queue_events, telemetry)
+    window, bus = Window(), bus or Bus()
+    intake = Intake(int(time.time() * 1000), queue, window, bus)
+    for name, kind in TARGETS.items():
+        window.expect(name, kind)
+    async with open_pool(Store(), dsn, settings.instance, telemetry) as store:
+        ports = Ports(
+            settings=settings,
+            window=window,
+            bus=bus,
+            store=store,
+            requests=RequestReader(store),
+            metrics=MetricReader(store),
+            logs=LogReader(store),
+            telemetry=telemetry,
+            kpis=kpis.load(assets.folder("config") / "kpis.yaml"),
+            assets=static.load(assets.folder("web/dist")),
+            checks=dict,
+        )
+        house = House(ports, queue, intake)
+        writing = asyncio.create_task(Writer(store, queue, telemetry).run())
+        try:
+            async with house.server:
+                yield house
+        finally:
+            writing.cancel()
+            with contextlib.suppress(asyncio.CancelledError):
+                await writing
