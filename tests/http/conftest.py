@@ -19,6 +19,7 @@ from monitord.http import kpis, static
 from monitord.http.pace import Pace
 from monitord.http.ports import Ports
 from monitord.http.server import WebServer
+from monitord.http.static import Assets
 from monitord.intake.bus import Bus
 from monitord.intake.intake import Intake
 from monitord.intake.queue import Queue
@@ -127,8 +128,16 @@ COUNTERS = frozenset(
 Serve = Callable[..., AbstractAsyncContextManager[Served]]
 
 
+@pytest.fixture(scope="session")
+def built() -> Assets:
+    """
+    The page's files, as they were built before the tests.
+    """
+    return static.load(assets.folder("web/dist"))
+
+
 @pytest.fixture
-def serve(tmp_path: Path) -> Serve:
+def serve(tmp_path: Path, built: Assets) -> Serve:
     """
     A way to start a web server: `serve(web={...}, parts={...}, dsn=...)` are changes to the
     settings, to the ports, and the store's address: nobody's, unless one is given.
@@ -156,7 +165,7 @@ def serve(tmp_path: Path) -> Serve:
             "bus": Bus(),
             "telemetry": telemetry,
             "kpis": kpis.load(assets.folder("config") / "kpis.yaml"),
-            "assets": static.load(assets.folder("web/dist")),
+            "assets": built,
         }
         async with open_pool(chosen.store, dsn, "test", telemetry) as store:
             given |= {

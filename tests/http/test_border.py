@@ -64,18 +64,18 @@ def address(route: Route) -> str:
         ":PORT",
     ],
 )
-@pytest.mark.parametrize("path", ["/", "/healthz", "/api/v1/logs/stream", "/nope", "/assets/x"])
-async def test_foreign_hosts(served: Served, host: str, path: str) -> None:
+async def test_foreign_hosts(served: Served, host: str) -> None:
     """
     A page of another name cannot read monitord through the browser (DNS rebinding), on any route.
     """
     sent = host.replace("PORT", str(served.server.port))
 
-    status, headers, body = head(await served.send(request(path, f"Host: {sent}")))
+    for path in ("/", "/healthz", "/api/v1/logs/stream", "/nope", "/assets/x"):
+        status, headers, body = head(await served.send(request(path, f"Host: {sent}")))
 
-    assert status in (400, 421)
-    assert "content-type" in headers
-    assert b"monitord" not in body.replace(b"web.allowed_hosts", b"")
+        assert status in (400, 421)
+        assert "content-type" in headers
+        assert b"monitord" not in body
 
 
 @pytest.mark.parametrize("route", ROUTES, ids=lambda route: f"{route.method} {route.path}")
@@ -195,19 +195,15 @@ async def test_unknown_paths(
         assert "<script>alert" not in text
 
 
-@pytest.mark.parametrize(
-    "method", ["POST", "PUT", "DELETE", "PATCH", "OPTIONS", "TRACE", "PROPFIND"]
-)
-@pytest.mark.parametrize("path", ["/", "/api/v1/overview", "/assets/x", "/healthz"])
-async def test_get_only(
-    served: Served, browser: aiohttp.ClientSession, method: str, path: str
-) -> None:
+@pytest.mark.parametrize("method", ["POST", "PUT", "DELETE", "OPTIONS", "TRACE", "PROPFIND"])
+async def test_get_only(served: Served, browser: aiohttp.ClientSession, method: str) -> None:
     """
     What only reads takes GET and HEAD, and says so.
     """
-    async with browser.request(method, served.address(path)) as answer:
-        assert answer.status == 405
-        assert answer.headers["Allow"] == "GET,HEAD"
+    for path in ("/", "/api/v1/overview", "/assets/x", "/healthz"):
+        async with browser.request(method, served.address(path)) as answer:
+            assert answer.status == 405
+            assert answer.headers["Allow"] == "GET,HEAD"
 
 
 @pytest.mark.parametrize("path", ["/", "/api/v1/overview", "/healthz", "/metrics"])
