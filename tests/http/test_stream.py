@@ -417,3 +417,23 @@ async def test_get_only(served: Served) -> None:
     )
 
     assert (status, headers["allow"]) == (405, "GET")
+
+
+async def test_an_old_proxy(served: Served) -> None:
+    """
+    A proxy that speaks HTTP/1.0, as nginx does unless told otherwise, gets the stream too.
+    """
+    reader, writer = await asyncio.open_connection("127.0.0.1", served.server.port)
+    writer.write(f"GET {STREAM} HTTP/1.0\r\nHost: {served.host}\r\n\r\n".encode())
+    await until(lambda: served.ports.telemetry.watchers._value.get() == 1)
+    served.say("hello")
+
+    async with asyncio.timeout(5):
+        status, headers, _ = head(await reader.readuntil(b"\r\n\r\n"))
+        line = await reader.readuntil(b'"message":"hello"')
+
+    writer.close()
+    await writer.wait_closed()
+    assert status == 200
+    assert "transfer-encoding" not in headers
+    assert line.startswith(b"retry: 3000\r\n\r\nid: ")
