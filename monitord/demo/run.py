@@ -9,6 +9,7 @@ import sys
 
 from collections.abc import AsyncIterator, Callable, Mapping
 from contextlib import AsyncExitStack
+from pathlib import Path
 from typing import Protocol, TextIO
 
 from msgspec.structs import replace
@@ -18,7 +19,7 @@ from monitord.demo.databases import SHOP, STORE, WATCHER, make_databases
 from monitord.demo.ports import check_free
 from monitord.demo.steps import Steps
 from monitord.embedded import EmbeddedPostgres, EmbeddedValkey, PostgresOptions, ValkeyOptions
-from monitord.errors import EmbeddedError
+from monitord.errors import EmbeddedError, SettingsError
 from monitord.settings import LogSettings, PostgresTarget, RedisTarget, Secret, Settings, Targets
 from monitord.settings_file import load
 
@@ -95,6 +96,7 @@ async def _run(
     Start one thing after the other, wait to be cancelled, and end them in the opposite order.
     """
     folder = settings.state_dir
+    make_folder(folder)
     async with AsyncExitStack() as stack:
         async with steps.step("Starting PostgreSQL and Valkey"):
             postgres = await stack.enter_async_context(
@@ -136,6 +138,17 @@ def targets(settings: Settings, postgres: EmbeddedPostgres, valkey: EmbeddedValk
     return Targets(redis=(cache,), postgres=(database,), host=host)
 
 
+def make_folder(folder: Path) -> None:
+    """Make the demo's folder, closed to others. Raises SettingsError: it cannot be made."""
+    try:
+        folder.mkdir(mode=0o700, parents=True, exist_ok=True)
+    except OSError as error:
+        raise SettingsError(
+            f"state_dir: {folder} cannot be made ({error.strerror}); name another folder with "
+            "MONITORD_STATE_DIR"
+        ) from error
+
+
 def check_extra() -> None:
     """Raise EmbeddedError when the packages of the shop are missing."""
     missing = [name for name in NEEDED if importlib.util.find_spec(name) is None]
@@ -158,7 +171,7 @@ async def daemon(
     serving = asyncio.create_task(
         serve(settings, store_dsn=store_dsn, stop=halt, ready=listening.set_result), name="daemon"
     )
-    serving.add_done_callback(lambda _: stop.set())
+    serving.add_done_callback(lambda _: None if halt.is_set() else stop.set())
     try:
         await asyncio.wait((serving, listening), return_when=asyncio.FIRST_COMPLETED)
         if listening.done():

@@ -14,6 +14,7 @@ import psutil
 import pytest
 
 from monitord.demo.run import read_settings
+from monitord.embedded.sockets import forget_folder
 
 
 PATIENCE_SECONDS = 60.0
@@ -38,6 +39,7 @@ class Demo:
                 **environ,
             },
         )
+        self.state = state
         self.said: list[str] = []
         self.url = ""
 
@@ -73,6 +75,7 @@ def start() -> Iterator[type[Demo]]:
     for demo in demos:
         demo.process.kill()
         demo.process.communicate()
+        forget_folder(demo.state / "demo" / "postgres" / "sockets")
 
 
 def commands(processes: list[psutil.Process]) -> str:
@@ -132,6 +135,35 @@ def test_interrupted_start(tmp_path: Path, start: type[Demo]):
 
     assert code == 0
     assert alive(processes) == []
+
+
+def test_a_shop_that_does_not_start(tmp_path: Path, start: type[Demo]):
+    """
+    What keeps the shop from starting is told in one line; everything else is ended.
+    """
+    broken = tmp_path / "packages" / "starlette"
+    broken.mkdir(parents=True)
+    (broken / "__init__.py").write_text("raise RuntimeError('out of order')\n")
+
+    demo = start(tmp_path, PYTHONPATH=str(broken.parent))
+    _, said = demo.process.communicate(timeout=PATIENCE_SECONDS)
+
+    last = said.splitlines()[-1]
+    assert demo.process.returncode == 3
+    assert last.startswith("the demo's shop did not start; ")
+    assert last.endswith("RuntimeError: out of order")
+    assert "Stopped" not in said
+
+
+def test_a_folder_that_cannot_be_made(tmp_path: Path, start: type[Demo]):
+    """
+    A state folder that cannot be is told in one line.
+    """
+    (tmp_path / "demo").write_text("a file")
+
+    _, said = start(tmp_path).process.communicate(timeout=PATIENCE_SECONDS)
+
+    assert said.startswith(f"state_dir: {tmp_path / 'demo'} cannot be made (File exists);")
 
 
 @pytest.mark.parametrize(
