@@ -22,6 +22,7 @@ export class Legend {
   constructor(list, onToggle) {
     this.list = list;
     this.hidden = new Set();
+    this.at = null;
     this.onToggle = onToggle;
   }
 
@@ -33,7 +34,7 @@ export class Legend {
       this.names = names;
     }
     this.data = data;
-    this.write(null);
+    this.write(this.at);
   }
 
   clear() {
@@ -56,6 +57,7 @@ export class Legend {
 
   // Write the values of one instant (Unix ms); null: the newest ones.
   write(at) {
+    this.at = at;
     if (!this.data) return;
     const outputs = this.list.querySelectorAll("output");
     this.data.series.forEach(({ values, unit }, place) => {

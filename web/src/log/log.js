@@ -77,7 +77,8 @@ function reopen() {
 }
 
 function togglePause() {
-  tail.pause(!tail.paused);
+  if (tail.paused) tail.follow();
+  else tail.pause();
 }
 
 // Up and down walk the lines, Enter opens one.

@@ -7,7 +7,7 @@ const LIMIT = 100;
 const NEAR_END_PX = 24;
 
 export class Tail {
-  // `onChange(held)` is told how many lines wait, each time that or the scroll position changes.
+  // `onChange` is called each time when lines were written, held back, or followed again.
   constructor(list, onChange) {
     this.list = list;
     this.onChange = onChange;
@@ -18,7 +18,6 @@ export class Tail {
     this.frame = 0;
     list.addEventListener("scroll", () => this.scrolled(), { passive: true });
     new ResizeObserver(() => this.following && this.toEnd()).observe(list);
-    document.addEventListener("visibilitychange", () => this.schedule());
   }
 
   get held() {
@@ -43,10 +42,8 @@ export class Tail {
     this.onChange();
   }
 
-  pause(paused) {
-    this.paused = paused;
-    if (!paused) this.following = true;
-    this.schedule();
+  pause() {
+    this.paused = true;
     this.onChange();
   }
 
@@ -59,14 +56,16 @@ export class Tail {
     this.onChange();
   }
 
+  // However fast lines come, they are written once a frame; a tab nobody sees has no frames.
   schedule() {
-    if (this.paused || !this.following) this.onChange();
-    else if (!this.frame && this.held && !document.hidden) this.frame = requestAnimationFrame(() => this.write());
+    this.frame ||= requestAnimationFrame(() => {
+      this.frame = 0;
+      if (this.paused || !this.following) this.onChange();
+      else this.write();
+    });
   }
 
   write() {
-    cancelAnimationFrame(this.frame);
-    this.frame = 0;
     if (!this.waiting.length) return;
     const made = this.waiting.map((make) => make());
     const surplus = this.list.children.length + made.length - LIMIT;
