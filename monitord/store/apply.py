@@ -6,6 +6,7 @@ import asyncio
 
 from collections.abc import Sequence
 from itertools import groupby
+from typing import Any
 
 import numpy as np
 
@@ -87,18 +88,22 @@ async def add_deltas(
 ) -> None:
     """Add one delta per minute; the last frame's number tells it from those of other drains."""
     minutes = requests.at_us // MINUTE_US
-    for minute in np.unique(minutes):
+    rows: dict[int, dict[str, Any]] = {}
+    for minute in np.unique(minutes).tolist():
         built = []
         for some in requests.take(minutes == minute).stretches():
             built.append(sums.build(some.endpoint_id, some.status, some.failed, some.duration_us))
             await asyncio.sleep(0)
-        await queries().add_delta(
+        rows[minute] = sums.to_row(sums.merge(built), with_quantiles=False)
+    if rows:
+        names = next(iter(rows.values()))
+        await queries().add_deltas(
             connection,
             host_id=host_id,
             writer=last.writer,
             seq=last.seq,
-            minute_us=int(minute) * MINUTE_US,
-            **sums.to_row(sums.merge(built), with_quantiles=False),
+            minutes_us=[minute * MINUTE_US for minute in rows],
+            **{name: [row[name] for row in rows.values()] for name in names},
         )
 
 

@@ -47,22 +47,36 @@ def pack(layout: Layout, columns: Sequence[Array]) -> bytes:
     return zstandard.ZstdCompressor(level=LEVEL).compress(data)
 
 
+def unpack_all(layout: Layout, packed: Sequence[bytes]) -> tuple[NDArray[np.int64], list[Array]]:
+    """
+    Return how long each of many packed forms is, and their columns laid end to end.
+
+    Raises ValueError: the bytes are not of this layout.
+    """
+    decompress = zstandard.ZstdDecompressor().decompress
+    widths = [np.dtype(kind).itemsize for kind in layout]
+    size = sum(widths)
+    try:
+        parts = [decompress(each) for each in packed]
+    except zstandard.ZstdError as error:
+        raise ValueError(f"packed column: {error}") from error
+    if any(len(part) % size for part in parts):
+        raise ValueError(f"packed column: its bytes do not fit {layout}")
+    lengths = [len(part) // size for part in parts]
+    columns, offset = [], 0
+    for kind, width in zip(layout, widths, strict=True):
+        cut = (
+            part[n * offset : n * (offset + width)] for part, n in zip(parts, lengths, strict=True)
+        )
+        columns.append(np.frombuffer(b"".join(cut), kind))
+        offset += width
+    return np.array(lengths, np.int64), columns
+
+
 def unpack(layout: Layout, packed: bytes) -> list[Array]:
     """
     Return the columns of a packed form, read-only.
 
     Raises ValueError: the bytes are not of this layout.
     """
-    try:
-        data = zstandard.ZstdDecompressor().decompress(packed)
-    except zstandard.ZstdError as error:
-        raise ValueError(f"packed column: {error}") from error
-    widths = [np.dtype(kind).itemsize for kind in layout]
-    n, rest = divmod(len(data), sum(widths))
-    if rest:
-        raise ValueError(f"packed column: {len(data)} bytes do not fit {layout}")
-    columns, offset = [], 0
-    for kind, width in zip(layout, widths, strict=True):
-        columns.append(np.frombuffer(data, kind, n, offset))
-        offset += n * width
-    return columns
+    return unpack_all(layout, (packed,))[1]

@@ -6,16 +6,20 @@ import asyncio
 import time
 
 from collections.abc import Mapping, Sequence
+from dataclasses import dataclass
 from datetime import UTC, datetime
 from typing import Any
 
-from msgspec import Struct
+import numpy as np
 
-from monitord.histogram import Histogram
-from monitord.latency import RequestStats, stats
-from monitord.store import cells
+from msgspec import Struct
+from numpy.typing import NDArray
+
+from monitord.latency import RequestStats
+from monitord.store import cells, sums
 from monitord.store.pool import Store
 from monitord.store.queries import queries
+from monitord.store.sums import Counts, Ints
 from monitord.store.tiers import MINUTE, Span, ceiling, cover, floor, tier_for, window
 
 
@@ -98,36 +102,70 @@ def moment(seconds: float) -> datetime:
     return datetime.fromtimestamp(seconds, UTC)
 
 
-def summed(rows: Sequence[Mapping[str, Any]], seconds: float) -> RequestStats:
-    """Return the statistics over rollup rows that do not overlap."""
-    histogram = Histogram()
-    for row in rows:
-        buckets, counts = cells.unpack(cells.TOTAL_CELLS, row["total_cells"])
-        histogram.counts[buckets] += counts  # a row holds a bucket once
-    return stats(
-        histogram,
-        errors=sum(row["errors"] for row in rows),
-        client_errors=sum(row["client_errors"] for row in rows),
-        sum_ms=sum(row["sum_us"] for row in rows) / 1000,
-        max_ms=max(row["max_us"] for row in rows) / 1000,
-        seconds=seconds,
+@dataclass(frozen=True, slots=True)
+class Points:
+    """Rollup rows put together by point; `point` holds those that have any, ascending."""
+
+    point: Ints
+    count: Ints
+    errors: Ints
+    client_errors: Ints
+    avg_ms: NDArray[np.float64]
+    p50_ms: NDArray[np.float64]
+    p95_ms: NDArray[np.float64]
+    p99_ms: NDArray[np.float64]
+    max_ms: NDArray[np.float64]
+
+
+def put_together(rows: Sequence[Mapping[str, Any]], point: Ints) -> Points:
+    """Return what rollup rows say by the point each lies in; there is at least one row."""
+    order, starts = sums.groups(point)
+
+    def column(name: str) -> Ints:
+        return np.fromiter((row[name] for row in rows), np.int64, len(rows))[order]
+
+    count, errors, client_errors, sum_us = (
+        np.add.reduceat(column(name), starts)
+        for name in ("count", "errors", "client_errors", "sum_us")
     )
+    max_us = np.maximum.reduceat(column("max_us"), starts)
+    lengths, (buckets, counts) = cells.unpack_all(
+        cells.TOTAL_CELLS, [row["total_cells"] for row in rows]
+    )
+    keys = np.repeat(point, lengths) << sums.BUCKET_BITS | buckets
+    whole = sums.add_counts(Counts(keys, counts.astype(np.int64)))
+    points = point[order][starts]
+    p50, p95, p99 = sums.ranked_ms(whole, points, count, max_us)
+    average, longest = sum_us / count / 1000, max_us / 1000
+    return Points(points, count, errors, client_errors, average, p50, p95, p99, longest)
+
+
+def summed(rows: Sequence[Mapping[str, Any]], seconds: float) -> RequestStats:
+    """Return the statistics over rollup rows that do not overlap; there is at least one."""
+    points = put_together(rows, np.zeros(len(rows), np.int64))
+    figures = {name: getattr(points, name)[0].item() for name in Points.__slots__[1:]}
+    return RequestStats(**figures, seconds=seconds)
 
 
 def series(rows: Sequence[Mapping[str, Any]], times: range) -> RequestSeries:
     """Return the points of rollup rows: each of those whose start lies in it, or of its minute."""
+    names = Points.__slots__[1:]
+    if not rows:
+        empty: dict[str, list[Any]] = {name: [None] * len(times) for name in names}
+        return RequestSeries(times.step, list(times), **empty)
     grain = max(times.step, MINUTE)
-    groups: dict[int, list[Mapping[str, Any]]] = {}
-    for row in rows:
-        groups.setdefault(floor(row["start"].timestamp(), grain), []).append(row)
-    known = {start: summed(group, grain) for start, group in groups.items()}
-    points = [known.get(floor(at, grain)) for at in times]
-    share = times.step / grain
+    starts = np.fromiter((row["start"].timestamp() for row in rows), np.float64, len(rows))
+    points = put_together(rows, starts.astype(np.int64) // grain)
+    wanted = np.fromiter(times, np.int64, len(times)) // grain
+    place = np.searchsorted(points.point, wanted).clip(max=len(points.point) - 1)
+    known = points.point[place] == wanted
+    share = 1 if grain == times.step else times.step / grain
 
-    def column(name: str, scale: float = 1) -> list[Any]:
-        values = [None if point is None else getattr(point, name) for point in points]
-        return values if scale == 1 else [None if v is None else v * scale for v in values]
+    def column(name: str) -> list[Any]:
+        values = getattr(points, name)[place] * (share if name in COUNTS else 1)
+        return [value if here else None for value, here in zip(values.tolist(), known, strict=True)]
 
-    counts = {name: column(name, share) for name in ("count", "errors", "client_errors")}
-    figures = {name: column(name) for name in ("avg_ms", "p50_ms", "p95_ms", "p99_ms", "max_ms")}
-    return RequestSeries(times.step, list(times), **counts, **figures)
+    return RequestSeries(times.step, list(times), **{name: column(name) for name in names})
+
+
+COUNTS = ("count", "errors", "client_errors")

@@ -146,21 +146,31 @@ def add_tallies(tallies: Tallies) -> Tallies:
     )
 
 
-def quantiles_ms(rollup: Rollup) -> list[NDArray[np.float32]]:
+def quantiles_ms(rollup: Rollup) -> list[NDArray[np.float64]]:
     """Return each endpoint's p50, p95 and p99 in ms, capped by its exact maximum."""
-    tallies, keys = rollup.tallies, rollup.cells.key
-    running = np.cumsum(rollup.cells.count)
-    endpoints = keys >> BUCKET_BITS
-    first = np.searchsorted(endpoints, tallies.endpoint)
+    tallies = rollup.tallies
+    return ranked_ms(rollup.cells, tallies.endpoint, tallies.count, tallies.max_us)
+
+
+def ranked_ms(
+    cells_of: Counts, groups_of: Ints, count: Ints, max_us: Ints
+) -> list[NDArray[np.float64]]:
+    """
+    Return the p50, p95 and p99 in ms of several groups of cells, capped by each group's maximum.
+
+    The cells are keyed by group and bucket; `groups_of` are ascending, none is without cells.
+    """
+    running = np.cumsum(cells_of.count)
+    first = np.searchsorted(cells_of.key >> BUCKET_BITS, groups_of)
     before = np.where(first > 0, running[first - 1], 0)
-    ranked = []
+    values = histogram.values_ms()
+    found = []
     for q in RANKS:
-        rank = np.clip(np.ceil(q * tallies.count - 1e-9 * tallies.count), 1, None)
-        place = np.searchsorted(running, before + rank.astype(np.int64))
-        bucket = keys[place] & (histogram.BUCKETS - 1)
-        value = histogram.values_ms()[bucket]
-        ranked.append(np.minimum(value, tallies.max_us / 1000.0).astype(np.float32))
-    return ranked
+        rank = np.clip(np.ceil(q * count - 1e-9 * count), 1, count).astype(np.int64)
+        place = np.searchsorted(running, before + rank)
+        bucket = cells_of.key[place] & (histogram.BUCKETS - 1)
+        found.append(np.minimum(values[bucket], max_us / 1000.0))
+    return found
 
 
 def to_row(rollup: Rollup, *, with_quantiles: bool) -> dict[str, Any]:

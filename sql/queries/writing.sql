@@ -16,24 +16,37 @@ FROM writers
 WHERE host_id = :host_id::int2
   AND writer = :writer::int8;
 
--- name: add_delta(host_id, writer, seq, minute_us, count, errors, client_errors, sum_us, max_us, total_cells, tallies, statuses, cells)!
--- What a write adds to one minute.
+-- name: add_deltas(host_id, writer, seq, minutes_us, count, errors, client_errors, sum_us, max_us, total_cells, tallies, statuses, cells)!
+-- What a write adds to its minutes.
 INSERT INTO request_rollup_deltas (
     host_id, writer, seq, minute, count, errors, client_errors, sum_us, max_us,
     total_cells, tallies, statuses, cells
 )
-VALUES (
+SELECT
     :host_id::int2,
     :writer::int8,
     :seq::int8,
-    timestamptz '2000-01-01 00:00+00' + :minute_us::int8 * interval '1 microsecond',
-    :count::int8,
-    :errors::int8,
-    :client_errors::int8,
-    :sum_us::int8,
-    :max_us::int8,
-    :total_cells::bytea,
-    :tallies::bytea,
-    :statuses::bytea,
-    :cells::bytea
+    timestamptz '2000-01-01 00:00+00' + added.minute_us * interval '1 microsecond',
+    added.count,
+    added.errors,
+    added.client_errors,
+    added.sum_us,
+    added.max_us,
+    added.total_cells,
+    added.tallies,
+    added.statuses,
+    added.cells
+FROM unnest(
+    :minutes_us::int8[],
+    :count::int8[],
+    :errors::int8[],
+    :client_errors::int8[],
+    :sum_us::int8[],
+    :max_us::int8[],
+    :total_cells::bytea[],
+    :tallies::bytea[],
+    :statuses::bytea[],
+    :cells::bytea[]
+) AS added (
+    minute_us, count, errors, client_errors, sum_us, max_us, total_cells, tallies, statuses, cells
 );
