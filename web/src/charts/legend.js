@@ -45,7 +45,7 @@ export class Legend {
 
   entry(name, look) {
     const pressed = String(!this.hidden.has(name));
-    const button = element("button", { type: "button", "aria-pressed": pressed, title: `Show or hide ${name}` });
+    const button = element("button", { type: "button", "aria-pressed": pressed });
     button.append(stroke(look.colour, look.dash), element("span", {}, name), element("output", { "data-value": "" }, "—"));
     button.addEventListener("click", () => {
       if (!this.hidden.delete(name)) this.hidden.add(name);
@@ -53,6 +53,15 @@ export class Legend {
       this.onToggle();
     });
     return element("li", {}, button);
+  }
+
+  // Say which lines cannot be seen because they lie above the scale.
+  mark(above) {
+    this.data.series.forEach(({ name }, place) => {
+      const button = this.list.querySelectorAll("button")[place];
+      button.toggleAttribute("data-above", above.has(name));
+      button.title = above.has(name) ? `${name} lies above the scale of this chart` : `Show or hide ${name}`;
+    });
   }
 
   // Write the values of one instant (Unix ms); null: the newest ones.

@@ -76,7 +76,7 @@ class Panel {
     const { series } = this.data;
     const styles = looks(series);
     this.legend.show(this.data, styles);
-    this.plot.show(this.data, styles, this.legend.hidden);
+    this.legend.mark(this.plot.show(this.data, styles, this.legend.hidden));
     const empty = !series.some(({ values }) => values.some((value) => value !== null));
     const window = RANGE_WORDS[range()] ?? range();
     if (empty) this.state("empty", `No samples in the last ${window}`);

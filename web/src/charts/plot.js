@@ -62,13 +62,18 @@ function line({ name, values }, look, times) {
   };
 }
 
+const largest = (lists) => Math.max(0, ...lists.flat());
+
 // The limit of a value is drawn only where the value comes near it; else it would flatten the line.
 function topOf(series, styles) {
-  const top = (wanted) =>
-    Math.max(0, ...series.flatMap(({ values }, place) => (Boolean(styles[place].limit) === wanted ? values : [])));
-  const own = top(false);
-  const limit = top(true);
-  return own > 0 && limit > own * 4 ? own : Math.max(own, limit);
+  const own = largest(series.filter((_, place) => !styles[place].limit).map(({ values }) => values));
+  const all = largest(series.map(({ values }) => values));
+  return own > 0 && all > own * 4 ? own : all;
+}
+
+function liesAbove(values, top) {
+  const known = values.filter((value) => value !== null);
+  return known.length > 0 && Math.min(...known) > top;
 }
 
 const FIXED = {
@@ -142,17 +147,20 @@ export class Plot {
     this.chart.dispatchAction({ type: "updateAxisPointer", ...place });
   }
 
-  // `hidden` holds the names of the series that are switched off in the legend.
+  // `hidden` holds the names of the series that are switched off in the legend. Returns the names
+  // of those that lie above the scale.
   show(data, styles, hidden) {
     const seen = data.series.map((one) => ({ ...one, values: hidden.has(one.name) ? [] : one.values }));
+    const yAxis = valueAxis(topOf(seen, styles), data.unit, this.axes);
     this.chart.setOption(
       {
         useUTC: this.axes.isUtc(),
         xAxis: timeAxis(data.start, data.end, this.axes),
-        yAxis: valueAxis(topOf(seen, styles), data.unit, this.axes),
+        yAxis,
         series: seen.map((one, place) => line(one, styles[place], data.times)),
       },
       { replaceMerge: ["series"] },
     );
+    return new Set(seen.filter(({ values }) => liesAbove(values, yAxis.max)).map(({ name }) => name));
   }
 }
