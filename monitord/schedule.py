@@ -117,7 +117,7 @@ class Schedule:
                 group.create_task(self._follow(job), name=f"scrape {job.kind} {job.target}")
 
     async def _follow(self, job: ScrapeJob) -> None:
-        clock = asyncio.get_running_loop().time
+        clock = time.monotonic
         pace = Pace(job.every, clock() + random.uniform(0, JITTER_SECONDS))
         outcome: Outcome | None = None
         attempted = -math.inf
@@ -161,8 +161,7 @@ class Schedule:
 
 async def scrape(job: ScrapeJob) -> Outcome:
     """Scrape once within the deadline; return what it came to, whatever happened."""
-    clock = asyncio.get_running_loop().time
-    started = clock()
+    started = time.monotonic()
     try:
         async with asyncio.timeout(job.timeout):
             found = await job.scraper.scrape()
@@ -198,7 +197,7 @@ def _failed(started: float, error: ScrapeError) -> Outcome:
 
 
 def _since(started: float) -> float:
-    return (asyncio.get_running_loop().time() - started) * 1000
+    return (time.monotonic() - started) * 1000
 
 
 def _is_held(outcome: Outcome, seconds_ago: float) -> bool:

@@ -113,11 +113,11 @@ class LoopLag:
         return longest
 
     def _arm(self, loop: asyncio.AbstractEventLoop) -> None:
-        due = loop.time() + LAG_PROBE_SECONDS
-        self._timer = loop.call_at(due, self._tick, loop, due)
+        due = time.monotonic() + LAG_PROBE_SECONDS
+        self._timer = loop.call_later(LAG_PROBE_SECONDS, self._tick, loop, due)
 
     def _tick(self, loop: asyncio.AbstractEventLoop, due: float) -> None:
-        self._longest = max(self._longest, loop.time() - due)
+        self._longest = max(self._longest, time.monotonic() - due)
         self._arm(loop)
 
 

@@ -28,34 +28,36 @@ class Aside(Generic[T]):
 
     def __init__(self, name: str) -> None:
         self._name = name
-        self._thread: threading.Thread | None = None
+        self._running = False
 
     async def run(self, function: Callable[[], T]) -> T:
         """Return what `function` does. Raises StillRunning, and what `function` raises."""
-        if self._thread is not None and self._thread.is_alive():
+        if self._running:
             raise StillRunning(self._name)
         loop = asyncio.get_running_loop()
         future: asyncio.Future[T] = loop.create_future()
         work = threading.Thread(
-            target=_work, args=(function, loop, future), name=self._name, daemon=True
+            target=self._work, args=(function, loop, future), name=self._name, daemon=True
         )
-        self._thread = work
         work.start()
+        self._running = True
         return await future
 
+    def _work(
+        self,
+        function: Callable[[], T],
+        loop: asyncio.AbstractEventLoop,
+        future: asyncio.Future[T],
+    ) -> None:
+        settle: Callable[[], None]
+        try:
+            settle = partial(future.set_result, function())
+        except Exception as error:  # noqa: BLE001 - it belongs to the caller
+            settle = partial(future.set_exception, error)
+        with contextlib.suppress(RuntimeError):  # the loop is gone: nobody waits any more
+            loop.call_soon_threadsafe(self._returned, future, settle)
 
-def _work(
-    function: Callable[[], T], loop: asyncio.AbstractEventLoop, future: asyncio.Future[T]
-) -> None:
-    settle: Callable[[], None]
-    try:
-        settle = partial(future.set_result, function())
-    except Exception as error:  # noqa: BLE001 - it belongs to the caller
-        settle = partial(future.set_exception, error)
-    with contextlib.suppress(RuntimeError):  # the loop is gone: nobody waits any more
-        loop.call_soon_threadsafe(_unless_late, future, settle)
-
-
-def _unless_late(future: asyncio.Future[T], settle: Callable[[], None]) -> None:
-    if not future.done():  # else the caller's deadline came first
-        settle()
+    def _returned(self, future: asyncio.Future[T], settle: Callable[[], None]) -> None:
+        self._running = False
+        if not future.done():  # else the caller's deadline came first
+            settle()

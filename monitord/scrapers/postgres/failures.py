@@ -2,7 +2,10 @@
 
 from __future__ import annotations
 
+import re
 import ssl
+
+from urllib.parse import parse_qsl, unquote, urlsplit
 
 import asyncpg
 
@@ -11,6 +14,11 @@ from msgspec import Struct
 from monitord.model import Problem, Reason, ScrapeError
 from monitord.scrapers.network import connection_failure
 from monitord.scrapers.text import one_line
+
+
+PORT = 5432
+
+_PLAIN_NAME = re.compile(r"[a-z_][a-z0-9_]{0,62}")
 
 
 class Meaning(Struct, frozen=True):
@@ -22,13 +30,18 @@ class Meaning(Struct, frozen=True):
 
 # https://www.postgresql.org/docs/current/errcodes-appendix.html
 CONNECTING = {
-    "28P01": Meaning(Reason.AUTH, "set the target's password"),
+    "28P01": Meaning(Reason.AUTH, "set the target's password, or: ALTER ROLE {role} PASSWORD '…';"),
     "28000": Meaning(
-        Reason.AUTH, "create the role, or let it in with a line in pg_hba.conf and reload"
+        Reason.AUTH,
+        "CREATE ROLE {role} LOGIN PASSWORD '…'; and let it in with a line in pg_hba.conf",
     ),
-    "3D000": Meaning(Reason.MISSING, "name a database that exists in the target's dsn"),
-    "42501": Meaning(Reason.PERMISSION, "GRANT CONNECT ON DATABASE … TO …;"),
-    "53300": Meaning(Reason.REFUSED, "raise max_connections, or the role's CONNECTION LIMIT"),
+    "3D000": Meaning(
+        Reason.MISSING, "name another database in the target's dsn, or: CREATE DATABASE {database};"
+    ),
+    "42501": Meaning(Reason.PERMISSION, "GRANT CONNECT ON DATABASE {database} TO {role};"),
+    "53300": Meaning(
+        Reason.REFUSED, "raise max_connections, or: ALTER ROLE {role} CONNECTION LIMIT 3;"
+    ),
     "57P03": Meaning(Reason.LOADING),
     "57P01": Meaning(Reason.LOADING),
     "57P02": Meaning(Reason.LOADING),
@@ -53,15 +66,18 @@ ASKING = {
 SESSION_ENDED = ("57P01", "57P02", "57P03", "57P05", "25P03", "08")
 
 
-def session_failure(error: BaseException, where: str) -> ScrapeError | None:
+def session_failure(error: BaseException, dsn: str) -> ScrapeError | None:
     """
     Return why there is no connection, or no longer one; None for what is no such error.
 
     asyncpg's errors have unrelated roots; text of those about the dsn may hold its password.
     """
+    where = place(dsn)
     if isinstance(error, asyncpg.PostgresError):
         meaning = CONNECTING.get(error.sqlstate or "", Meaning(Reason.ERROR))
-        return ScrapeError(meaning.reason, f"{where}: {one_line(error)}", meaning.remedy)
+        role, database = names(dsn)
+        remedy = meaning.remedy.format(role=role, database=database)
+        return ScrapeError(meaning.reason, f"{where}: {one_line(error)}", remedy)
     if isinstance(error, TimeoutError) and error.errno is None:
         return ScrapeError(Reason.TIMEOUT, f"{where}: no answer")
     if isinstance(error, ConnectionError) and error.errno is None:
@@ -73,6 +89,26 @@ def session_failure(error: BaseException, where: str) -> ScrapeError | None:
     if isinstance(error, ValueError | TypeError):
         return ScrapeError(Reason.ERROR, f"{where}: the dsn cannot be understood")
     return None
+
+
+def place(dsn: str) -> str:
+    """Return where a dsn leads, in words that hold none of its secrets."""
+    try:
+        url = urlsplit(dsn)
+        host, port = url.hostname, url.port or PORT
+    except ValueError:
+        return "the server"
+    return f"{host}:{port}" if host else dict(parse_qsl(url.query)).get("host", "the server")
+
+
+def names(dsn: str) -> tuple[str, str]:
+    """Return role and database of a dsn, quoted as a statement needs them; `…` if it has none."""
+    try:
+        url = urlsplit(dsn)
+    except ValueError:
+        return "…", "…"
+    role = unquote(url.username or "")
+    return _quoted(role), _quoted(unquote(url.path).strip("/") or role)
 
 
 def question_problem(what: str, error: Exception) -> Problem:
@@ -92,3 +128,9 @@ def ended_session(error: Exception) -> bool:
 def _closed(error: ConnectionError) -> str:
     text = one_line(error)
     return text if "SSL" in text else "the server closed the connection"
+
+
+def _quoted(name: str) -> str:
+    if not name or _PLAIN_NAME.fullmatch(name):
+        return name or "…"
+    return '"' + one_line(name).replace('"', '""') + '"'

@@ -32,7 +32,7 @@ QUERY = """
         SELECT
             count(*) FILTER (WHERE r.state IN ('streaming', 'catchup')) AS count,
             count(*) FILTER (WHERE r.state IS NULL) AS hidden,
-            max(greatest(0, pg_wal_lsn_diff(own.position, r.replay_lsn)))::float8 AS lag_bytes,
+            max(pg_wal_lsn_diff(own.position, r.replay_lsn))::float8 AS lag_bytes,
             max(
                 CASE
                     WHEN r.replay_lsn >= own.position THEN 0
@@ -46,7 +46,7 @@ QUERY = """
     SELECT
         own.standby,
         CASE WHEN own.receiving
-            THEN greatest(0, pg_wal_lsn_diff(own.received, own.position))::float8
+            THEN pg_wal_lsn_diff(own.received, own.position)::float8
         END AS standby_lag_bytes,
         CASE
             WHEN own.receiving AND own.position >= own.received THEN 0
@@ -79,6 +79,6 @@ class Replication:
 def _lag(row: asyncpg.Record) -> Iterator[Metric]:
     prefix = "standby_" if row["standby"] else ""
     if (size := row[f"{prefix}lag_bytes"]) is not None:
-        yield gauge("postgres.replication.lag_bytes", size, "By")
+        yield gauge("postgres.replication.lag_bytes", max(0.0, size), "By")
     if (seconds := row[f"{prefix}lag_seconds"]) is not None:
         yield gauge("postgres.replication.lag_seconds", seconds, "s")

@@ -12,7 +12,7 @@ from monitord.scrapers.postgres.activity import Activity
 from monitord.scrapers.postgres.databases import Databases
 from monitord.scrapers.postgres.question import Question
 from monitord.scrapers.postgres.replication import Replication
-from monitord.scrapers.postgres.session import Session, place
+from monitord.scrapers.postgres.session import Session
 from monitord.scrapers.postgres.sizes import Sizes
 from monitord.scrapers.postgres.statements import Statements
 from monitord.settings import PostgresTarget
@@ -60,7 +60,7 @@ class PostgresScraper:
             return Scrape(metrics, [p for found in self._problems.values() for p in found])
         except BaseException as error:
             self._drop()
-            failure = failures.session_failure(error, place(self._target.dsn.reveal()))
+            failure = failures.session_failure(error, self._target.dsn.reveal())
             if failure is None:
                 raise
             raise failure from error

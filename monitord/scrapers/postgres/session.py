@@ -10,7 +10,6 @@ from __future__ import annotations
 import json
 
 from typing import TypeAlias
-from urllib.parse import parse_qsl, urlsplit
 
 import asyncpg
 
@@ -118,16 +117,6 @@ class Session:
         )
         found = json.loads(plan)[0].get("Query Identifier")
         return found if isinstance(found, int) else None
-
-
-def place(dsn: str) -> str:
-    """Return where a dsn leads, in words that hold none of its secrets."""
-    try:
-        url = urlsplit(dsn)
-        host, port = url.hostname, url.port or 5432
-    except ValueError:
-        return "the server"
-    return f"{host}:{port}" if host else dict(parse_qsl(url.query)).get("host", "the server")
 
 
 def server_settings(deadline: float) -> dict[str, str]:
