@@ -16,6 +16,7 @@ from monitord.model import Reason, Scrape, ScrapeError
 from monitord.scrapers.redis import RedisScraper
 from monitord.scrapers.redis.address import parse
 from monitord.scrapers.redis.connection import REPLY_LIMIT_BYTES
+from monitord.scrapers.redis.refusals import denied_command
 from monitord.settings import RedisTarget, Secret
 
 
@@ -80,6 +81,48 @@ async def test_a_renamed_client_command_costs_nothing_else(answering: Answering)
 
     assert [problem.reason for problem in scrape.problems] == [Reason.MISSING]
     assert {metric.name for metric in scrape.metrics} >= {"redis.memory.used_bytes"}
+
+
+async def test_a_large_answer(answering: Answering):
+    """
+    An answer below the limit is read whole, however long; numbers at its end count.
+    """
+    padding = b"cmdstat_x:calls=1\r\n" * 150_000
+    body = INFO + padding + b"evicted_keys:1\r\nmaxmemory:7\r\n"
+    async with answering(b"$%d\r\n%b\r\n" % (len(body), body)) as port:
+        found = await once(f"redis://127.0.0.1:{port}/0")
+
+    assert len(body) > 2_500_000
+    assert {metric.name: metric.value for metric in found.metrics}["redis.memory.max_bytes"] == 7
+
+
+@pytest.mark.parametrize(
+    ("text", "sent", "command"),
+    [
+        (
+            "NOPERM this user has no permissions to run the 'info' command or its subcommand",
+            "info",
+            "info",
+        ),
+        (
+            "NOPERM this user has no permissions to run the 'client' command or its subcommand",
+            "client|setname",
+            "client|setname",
+        ),
+        (
+            "NOPERM User monitord has no permissions to run the 'client|setname' command",
+            "client|setname",
+            "client|setname",
+        ),
+        ("NOPERM for reasons of its own", "info", "info"),
+        ("NOPERM 'rm -rf' command", "info", "info"),
+    ],
+)
+def test_the_denied_command(text: str, sent: str, command: str):
+    """
+    Servers name the denied command in their own ways; the ACL rule is told in one.
+    """
+    assert denied_command(text, sent) == command
 
 
 async def test_nothing_listens():

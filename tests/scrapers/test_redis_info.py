@@ -1,8 +1,13 @@
 """INFO, as servers of several versions wrote it."""
 
+import math
+
 from pathlib import Path
 
 import pytest
+
+from hypothesis import given, settings
+from hypothesis import strategies as st
 
 from monitord.scrapers.increments import Counters, Interval
 from monitord.scrapers.redis import info
@@ -109,6 +114,20 @@ def test_hostile_values_give_no_numbers():
     }
     assert dict(info.totals(found).values) == {"expired_keys": 12}
     assert list(info.replication(found)) == []
+
+
+@given(st.binary(max_size=2_000) | st.text(max_size=500).map(lambda text: text.encode()))
+@settings(max_examples=100, deadline=None)
+def test_no_bytes_break_the_parser(reply: bytes):
+    """
+    Whatever a server sends becomes numbers or nothing, never an error.
+    """
+    found = info.parse(b"role:master\r\nslave0:" + reply + b"\r\ndb0:" + reply + b"\r\n" + reply)
+
+    metrics = [*info.gauges(found), *info.replication(found)]
+
+    assert all(math.isfinite(metric.value) for metric in metrics)
+    assert all(math.isfinite(value) for value in info.totals(found).values.values())
 
 
 def test_lag_of_a_replica_that_never_answered_is_unknown():

@@ -11,6 +11,8 @@ from pathlib import Path
 import pytest
 import redis.asyncio
 
+from msgspec import structs
+
 from monitord.embedded import EmbeddedValkey, ValkeyOptions
 from monitord.model import Metric, Reason, ScrapeError
 from monitord.schedule import scrape
@@ -187,14 +189,14 @@ async def test_frozen_server_times_out_and_recovers(own_valkey: EmbeddedValkey):
     """
     assert own_valkey.pid is not None
     async with reading(own_valkey.url) as scraper:
-        job = ScrapeJob(target="main", kind="redis", scraper=scraper, every=10, timeout=0.3)
+        job = ScrapeJob(target="main", kind="redis", scraper=scraper, every=10, timeout=5)
         before = await scrape(job)
+        hasty = structs.replace(job, timeout=0.3)
         os.kill(own_valkey.pid, signal.SIGSTOP)
         try:
-            frozen = [await scrape(job) for _ in range(2)]
+            frozen = [await scrape(hasty) for _ in range(2)]
         finally:
             os.kill(own_valkey.pid, signal.SIGCONT)
-        job = ScrapeJob(target="main", kind="redis", scraper=scraper, every=10, timeout=5)
         after = await scrape(job)
 
     assert before.up
