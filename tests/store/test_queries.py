@@ -3,7 +3,6 @@
 import re
 
 import asyncpg
-import pytest
 
 from monitord import assets
 from monitord.store.queries import queries
@@ -16,17 +15,17 @@ NAMES = [
 ]
 
 
-@pytest.mark.parametrize("name", NAMES)
-async def test_statement_is_understood(sql: asyncpg.Connection, name: str) -> None:
+async def test_statements_are_understood(sql: asyncpg.Connection) -> None:
     """
-    The statement can be prepared on a migrated database, and its parameters all occur in it.
+    Every statement can be prepared on a migrated database, with as many parameters as it names.
     """
-    query = getattr(queries(), name)
+    for name in NAMES:
+        query = getattr(queries(), name)
 
-    prepared = await sql.prepare(query.sql)
+        prepared = await sql.prepare(query.sql)
 
-    assert len(prepared.get_parameters()) == len(query.parameters)
-    assert query.__doc__
+        assert len(prepared.get_parameters()) == len(query.parameters), name
+        assert query.__doc__, name
 
 
 def test_every_name_is_one_of_a_kind() -> None:
