@@ -157,10 +157,11 @@ async def test_every_value_of_the_page_is_live(tmp_path: Path, database: str, va
 
 
 async def look_up(url: str) -> None:
-    """Give the cache hits and misses, so that it has a hit rate."""
+    """Give the cache a limit, hits and misses, so that it has a share of memory and a hit rate."""
     import redis.asyncio
 
     async with redis.asyncio.from_url(url) as client:
+        await client.config_set("maxmemory", "64mb")
         await client.set("product:1", "x")
         while True:
             await client.get("product:1")
@@ -169,7 +170,7 @@ async def look_up(url: str) -> None:
 
 
 def holes(overview: dict[str, Any]) -> list[str]:
-    """Return the cards and rows without a value; a cache without a limit has no share of it."""
+    """Return the ids of the cards and rows without a value."""
     items = [*overview["cards"], *overview["rows"]]
     return [item["id"] for item in items if item["value"] is None and item["state"] == "unknown"]
 

@@ -50,10 +50,10 @@ async def once(url: str) -> Scrape:
         (b"", Reason.PROTOCOL, "closed the connection"),
         (b"*1\r\n$1\r\nx\r\n", Reason.PROTOCOL, "no Redis server"),
         (b"\r\n", Reason.PROTOCOL, "no Redis server"),
-        (b"$-1\r\n", Reason.PROTOCOL, "without a length"),
+        (b"$-1\r\n", Reason.PROTOCOL, "no Redis server"),
         (b"$%d\r\n" % (REPLY_LIMIT_BYTES + 1), Reason.PROTOCOL, "the limit is"),
-        (b"$99999999999999999999\r\n", Reason.PROTOCOL, "without a length"),
-        (b"+" + b"x" * 100_000, Reason.PROTOCOL, "endless line"),
+        (b"$99999999999999999999\r\n", Reason.PROTOCOL, "the limit is"),
+        (b"+" + b"x" * 100_000, Reason.PROTOCOL, "no Redis server"),
         (b"$2\r\nhi\r\n", Reason.PROTOCOL, "INFO without a version"),
     ],
 )

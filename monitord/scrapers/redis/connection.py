@@ -1,19 +1,23 @@
 """
-One connection that sends a command and reads its answer (RESP 2). No retries, no deadlines.
+One redis-py connection that sends a command and reads its answer. No retries, no deadlines.
 
-A driver would do, but would also send commands a monitor's rights do not include (HELLO, CLIENT
-SETINFO, SELECT), take answers of any size, and cost 8 MB of memory.
+The connection is used without the client around it, because a client also sends what a monitor's
+rights do not include (HELLO, CLIENT SETINFO, SELECT) and takes answers of any size.
 """
 
 from __future__ import annotations
 
-import asyncio
+from typing import Any
+
+from redis._parsers import _AsyncRESP2Parser
+from redis.asyncio.connection import AbstractConnection, Connection, UnixDomainSocketConnection
+from redis.exceptions import ConnectionError as ConnectionLost
+from redis.exceptions import InvalidResponse, RedisError
 
 from monitord.scrapers.redis.address import Address
 
 
 REPLY_LIMIT_BYTES = 4 * 1024 * 1024
-LINE_LIMIT_BYTES = 64 * 1024
 
 
 class ReplyError(Exception):
@@ -24,37 +28,68 @@ class NotRedis(Exception):
     """What came back is no answer of a Redis server, or too large a one."""
 
 
+class BoundedParser(_AsyncRESP2Parser):
+    """redis-py's parser, which refuses to wait for more than an INFO can hold."""
+
+    async def _read(self, length: int) -> bytes:
+        if not 0 <= length <= REPLY_LIMIT_BYTES:
+            raise NotRedis(f"an answer of {length} bytes; the limit is {REPLY_LIMIT_BYTES}")
+        return await super()._read(length)
+
+
+class TcpConnection(Connection):
+    """A TCP connection with the TLS of our own settings, if any."""
+
+    def __init__(self, address: Address, **options: Any) -> None:
+        super().__init__(host=address.host, port=address.port, **options)
+        self._tls = address.tls
+
+    def _connection_arguments(self) -> dict[str, Any]:
+        return {"host": self.host, "port": self.port, "ssl": self._tls}
+
+
 class RedisConnection:
     """
-    An open connection, as the asyncio streams it is made of.
+    An open connection.
 
     `commands` counts those the server has carried out: it counts them too, and they are ours.
     """
 
-    def __init__(self, reader: asyncio.StreamReader, writer: asyncio.StreamWriter) -> None:
-        self._reader = reader
-        self._writer = writer
+    def __init__(self, connection: AbstractConnection) -> None:
+        self._connection = connection
         self.commands = 0
 
     @classmethod
     async def open(cls, address: Address) -> RedisConnection:
         """Connect. Raises OSError."""
-        if address.path:
-            streams = await asyncio.open_unix_connection(address.path, limit=LINE_LIMIT_BYTES)
-        else:
-            streams = await asyncio.open_connection(
-                address.host, address.port, ssl=address.tls, limit=LINE_LIMIT_BYTES
-            )
-        return cls(*streams)
+        options: dict[str, Any] = {
+            "protocol": 2,
+            "parser_class": BoundedParser,
+            "driver_info": None,  # or it would send CLIENT SETINFO
+            "socket_timeout": None,
+            "socket_connect_timeout": None,
+        }
+        connection: AbstractConnection = (
+            UnixDomainSocketConnection(path=address.path, **options)
+            if address.path
+            else TcpConnection(address, **options)
+        )
+        try:
+            await connection.connect()  # type: ignore[no-untyped-call]
+        except RedisError as error:
+            raise cause(error) from None
+        return cls(connection)
 
-    @property
-    def is_usable(self) -> bool:
+    async def is_usable(self) -> bool:
         """Whether the server has not closed the connection meanwhile."""
-        return not (self._reader.at_eof() or self._writer.transport.is_closing())
+        try:
+            return self._connection.is_connected and not await self._connection.can_read()
+        except RedisError:
+            return False
 
-    def drop(self) -> None:
+    async def drop(self) -> None:
         """Close at once, without a word: the server may be frozen."""
-        self._writer.transport.abort()
+        await self._connection.disconnect(nowait=True)
 
     async def command(self, *words: str) -> bytes:
         """
@@ -63,40 +98,31 @@ class RedisConnection:
         Raises ReplyError (it was refused), NotRedis, and OSError (the connection is lost); only
         after a ReplyError can the connection be used further.
         """
-        encoded = [word.encode() for word in words]
-        parts = [b"$%d\r\n%b\r\n" % (len(word), word) for word in encoded]
-        # In one piece: a server that refuses the connection closes it, and to write once more
-        # would lose what it said.
-        self._writer.write(b"*%d\r\n%b" % (len(parts), b"".join(parts)))
-        await self._writer.drain()
-        answer = await self._answer()
-        self.commands += 1
-        return answer
-
-    async def _answer(self) -> bytes:
         try:
-            line = await self._reader.readuntil(b"\r\n")
-            kind, rest = line[:1], line[1:-2]
-            if kind == b"$":
-                return (await self._reader.readexactly(_size(rest) + 2))[:-2]
-        except asyncio.LimitOverrunError:
-            raise NotRedis("an endless line") from None
-        except asyncio.IncompleteReadError as error:
-            if error.partial and error.partial[:1] not in b"+-:$*":
-                raise NotRedis("no Redis server answers there") from None
-            raise ConnectionResetError("closed by the server") from None
-        if kind in (b"+", b":"):
-            return rest
-        if kind == b"-":
-            raise ReplyError(rest.decode(errors="replace"))
+            await self._connection.send_command(*words)
+            answer = await self._connection.read_response(disable_decoding=True)
+        except InvalidResponse:
+            raise NotRedis("no Redis server answers there") from None
+        except RedisError as error:
+            raise refusal(error) or cause(error) from None
+        except ValueError:  # a length that is no number, a line without an end
+            raise NotRedis("no Redis server answers there") from None
+        self.commands += 1
+        if isinstance(answer, bytes):
+            return answer
         raise NotRedis("no Redis server answers there")
 
 
-def _size(text: bytes) -> int:
-    """Return the length of the text that follows."""
-    if not text.isdigit() or len(text) > 12:
-        raise NotRedis("an answer without a length")
-    size = int(text)
-    if size > REPLY_LIMIT_BYTES:
-        raise NotRedis(f"an answer of {size} bytes; the limit is {REPLY_LIMIT_BYTES}")
-    return size
+def refusal(error: RedisError) -> ReplyError | None:
+    """Return what the server itself said, whole again: redis-py has cut known codes off."""
+    code = getattr(error, "status_code", None)
+    if code:
+        return ReplyError(f"{code} {error}")
+    return None if isinstance(error, ConnectionLost) else ReplyError(str(error))
+
+
+def cause(error: RedisError) -> OSError:
+    """Return the system's error that redis-py has turned into one of its own."""
+    if isinstance(error.__context__, OSError):
+        return error.__context__
+    return ConnectionResetError("closed by the server")

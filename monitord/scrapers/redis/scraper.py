@@ -46,13 +46,13 @@ class RedisScraper:
             connection = await self._connected()
             return Scrape(self._metrics(connection, await self._info(connection)), self._problems)
         except OSError as error:
-            self._drop()
+            await self._drop()
             raise connection_failure(error, str(self._address)) from error
         except NotRedis as error:
-            self._drop()
+            await self._drop()
             raise ScrapeError(Reason.PROTOCOL, f"{self._address}: {error}") from error
         except BaseException:
-            self._drop()
+            await self._drop()
             raise
 
     async def advise(self) -> Sequence[Problem]:
@@ -71,17 +71,17 @@ class RedisScraper:
         ]
 
     async def close(self) -> None:
-        self._drop()
+        await self._drop()
 
-    def _drop(self) -> None:
-        if self._connection is not None:
-            self._connection.drop()
-            self._connection = None
+    async def _drop(self) -> None:
+        connection, self._connection = self._connection, None
+        if connection is not None:
+            await connection.drop()
 
     async def _connected(self) -> RedisConnection:
-        if self._connection is not None and self._connection.is_usable:
+        if self._connection is not None and await self._connection.is_usable():
             return self._connection
-        self._drop()
+        await self._drop()
         self._connection = connection = await self._open()
         self._commands_before = 0
         self._problems = []
