@@ -17,6 +17,7 @@ from monitord.store.copying import framed, stretches
 from monitord.store.drain import Drain
 from monitord.store.halving import Write
 from monitord.store.log_rows import LogRow
+from monitord.store.metric_rollups import roll_late
 from monitord.store.queries import queries
 from monitord.store.request_rows import RequestColumns
 from monitord.store.samples import MINUTE_US, SampleColumns
@@ -31,11 +32,13 @@ class AlreadyApplied(Exception):
         self.last_seq = last_seq
 
 
-async def apply(connection: Connection, drain: Drain, host_id: int, write: Write) -> None:
+async def apply(
+    connection: Connection, drain: Drain, host_id: int, kept_seconds: float, write: Write
+) -> None:
     """
     Write a drain in the caller's transaction, its rows by `write`.
 
-    The rollups get exactly the rows that were written.
+    The rollups get exactly the rows that were written. Samples are kept for `kept_seconds`.
 
     Raises AlreadyApplied: the frames came again. Any of asyncpg's errors.
     """
@@ -49,7 +52,9 @@ async def apply(connection: Connection, drain: Drain, host_id: int, write: Write
     await add_deltas(connection, requests.take(kept), drain.frames[-1], host_id)
     await write("log", len(logs), lambda rows: copy_logs(connection, [logs[row] for row in rows]))
     await write(
-        "metric", len(points), lambda rows: put_samples(connection, points.take(rows), host_id)
+        "metric",
+        len(points),
+        lambda rows: put_samples(connection, points.take(rows), host_id, kept_seconds),
     )
 
 
@@ -107,7 +112,9 @@ async def add_deltas(
         )
 
 
-async def put_samples(connection: Connection, points: SampleColumns, host_id: int) -> None:
+async def put_samples(
+    connection: Connection, points: SampleColumns, host_id: int, kept_seconds: float
+) -> None:
     """Write samples of all kinds; those that meet an earlier one of the same moment join it."""
     gauges = samples.last_values(points.take(points.kind == samples.GAUGE))
     counters = samples.summed(points.take(points.kind == samples.COUNTER))
@@ -120,6 +127,9 @@ async def put_samples(connection: Connection, points: SampleColumns, host_id: in
                 ats_us=some.at_us.tolist(),
                 values=some.value.tolist(),
             )
+    await roll_late(
+        connection, points.take(points.kind != samples.HISTOGRAM), host_id, kept_seconds
+    )
     await put_histograms(connection, points.take(points.kind == samples.HISTOGRAM), host_id)
 
 

@@ -51,11 +51,14 @@ class Drain:
     def days(self) -> dict[str, set[date]]:
         """Return the days of the rows, by partitioned table."""
         histograms = self.samples.kind == samples.HISTOGRAM
+        values = days_of(self.samples.at_us[~histograms])
         logs = np.fromiter((row.at_us for row in self.logs), np.int64, len(self.logs))
         return {
             "requests": days_of(self.requests.at_us),
             "logs": days_of(logs),
-            "metrics": days_of(self.samples.at_us[~histograms]),
+            "metrics": values,
+            "metric_rollup_minutes": values,
+            "metric_rollup_hours": values,
             "metric_histograms": days_of(self.samples.at_us[histograms]),
         }
 

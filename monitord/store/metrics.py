@@ -4,16 +4,19 @@ from __future__ import annotations
 
 import json
 import math
+import time
 
 from collections.abc import Mapping
-from datetime import timedelta
+from datetime import datetime, timedelta
 from typing import Any, Literal, NamedTuple, TypeAlias
 
 from monitord.model import MetricKind
 from monitord.store.connection import Connection
+from monitord.store.metric_rollups import read_marks
 from monitord.store.pool import Store
 from monitord.store.queries import queries
 from monitord.store.requests import moment
+from monitord.store.tiers import HOUR, MINUTE
 
 
 Aggregate: TypeAlias = Literal["avg", "max", "min", "last", "sum"]
@@ -64,29 +67,53 @@ class MetricReader:
             count = math.ceil((end - start) / step)
             values: dict[int, list[float | None]] = {number: [None] * count for number in found}
             for question in by_question(found, aggregate):
-                column = question.column
                 for row in await self._rows(connection, question, start, end, step):
                     place = round((row["start"].timestamp() - start) / step)
-                    values[row["series_id"]][place] = row[column]
+                    values[row["series_id"]][place] = row[question.column]
         return [(json.loads(found[number]["attributes"]), values[number]) for number in found]
 
     async def _rows(
         self, connection: Connection, question: Question, start: float, end: float, step: float
     ) -> list[Mapping[str, Any]]:
-        query = queries().sample_points
+        common = {
+            "host_id": self._store.host_id,
+            "series_ids": question.series,
+            "step": timedelta(seconds=step),
+            "until": moment(end),
+        }
         if question.kind == "histogram":
-            query = queries().histogram_points
-        elif question.column == "last":
-            query = queries().last_points
-        rows = query(
-            connection,
-            host_id=self._store.host_id,
-            series_ids=question.series,
-            since=moment(start),
-            until=moment(end),
-            step=timedelta(seconds=step),
-        )
+            rows = queries().histogram_points(connection, since=moment(start), **common)
+        else:
+            marks = await read_marks(connection, self._store.host_id)
+            borders = self._borders(start, end, step, marks)
+            rows = queries().sample_points(connection, start=moment(start), **borders, **common)
         return [row async for row in rows]
+
+    def _borders(
+        self, start: float, end: float, step: float, marks: Mapping[int, datetime]
+    ) -> dict[str, datetime]:
+        """
+        Return where hours end and where minutes end; from there on the samples are read.
+
+        A tier is read where a point is whole periods of it, as far as it has come and is kept.
+        """
+        # A chart of just the time minutes are kept begins a little before it, on a round border.
+        kept_since = time.time() - self._store.retention.rollup_minutes - HOUR
+        hours_end = minutes_end = first = moment(start)
+        if whole(start, step, HOUR) and HOUR in marks:
+            hours_end = max(first, min(marks[HOUR], moment(end)))
+        if whole(start, step, MINUTE) and MINUTE in marks and hours_end.timestamp() >= kept_since:
+            minutes_end = min(marks[MINUTE], moment(end))
+        return {
+            "hours_since": first,
+            "hours_until": hours_end,
+            "minutes_until": max(hours_end, minutes_end),
+        }
+
+
+def whole(start: float, step: float, tier: int) -> bool:
+    """Say whether points of `step` from `start` on are whole periods of a tier."""
+    return start % tier == 0 and step % tier == 0
 
 
 class Question(NamedTuple):

@@ -13,7 +13,14 @@ from monitord.store.queries import queries
 
 
 # Every table that is partitioned by the UTC day of its column `at`.
-TABLES = ("requests", "logs", "metrics", "metric_histograms")
+TABLES = (
+    "requests",
+    "logs",
+    "metrics",
+    "metric_histograms",
+    "metric_rollup_minutes",
+    "metric_rollup_hours",
+)
 
 NAME = re.compile(r"[a-z_]+_(\d{4})(\d\d)(\d\d)")
 

@@ -127,6 +127,8 @@ class Keeper:
             "logs": self._keep.logs,
             "metrics": self._keep.metrics,
             "metric_histograms": self._keep.metrics,
+            "metric_rollup_minutes": self._keep.rollup_minutes,
+            "metric_rollup_hours": self._keep.rollup_hours,
         }
 
     async def _partitions_of(self, table: str) -> list[str]:

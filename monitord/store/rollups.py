@@ -14,6 +14,7 @@ from monitord.errors import MonitordError
 from monitord.store import sums
 from monitord.store.connection import Connection
 from monitord.store.failures import describe
+from monitord.store.metric_rollups import MetricRollups
 from monitord.store.pool import Store
 from monitord.store.queries import queries
 from monitord.store.sums import Rollup
@@ -41,6 +42,7 @@ class Compactor:
 
     def __init__(self, store: Store) -> None:
         self._store = store
+        self._metrics = MetricRollups(store)
 
     async def run(self) -> None:
         """Merge until cancelled; whatever fails is tried again at the next turn."""
@@ -48,6 +50,8 @@ class Compactor:
             await self._store.ready()
             try:
                 while await self.merge(datetime.now(UTC)):
+                    pass
+                while await self._metrics.roll(datetime.now(UTC)):
                     pass
             except MonitordError as error:
                 log.debug("compactor.postponed", reason=str(error))

@@ -18,7 +18,7 @@ from monitord.store.apply import AlreadyApplied, apply
 from monitord.store.dictionaries import Dictionaries
 from monitord.store.drain import Drain, Refusal, prepare
 from monitord.store.failures import ENCODING, describe
-from monitord.store.halving import Halving, at_once
+from monitord.store.halving import Halving, Write, at_once
 from monitord.store.partitions import Partitions
 from monitord.store.pool import WAIT_FOR_MENDING, Store
 from monitord.telemetry import Telemetry
@@ -93,23 +93,24 @@ class Writer:
     async def _store_once(self, frames: Sequence[Frame]) -> None:
         drain = await prepare(frames, self._dictionaries, self._store.host_id)
         try:
-            await self._make_days(drain)
-            async with self._store.transaction() as connection:
-                await apply(connection, drain, self._store.host_id, at_once)
+            await self._write(drain, at_once)
             refused = drain.refusals
         except (asyncpg.PostgresError, *ENCODING):
             # Only errors of a row come through. A partition may also have been dropped meanwhile.
             self._partitions.forget()
-            await self._make_days(drain)
-            async with self._store.transaction() as connection:
-                halving = Halving(connection)
-                await apply(connection, drain, self._store.host_id, halving)
-            refused = [*drain.refusals, *halving.refusals]
+            refused = [*drain.refusals, *await self._write(drain)]
         self._count(frames, refused)
 
-    async def _make_days(self, drain: Drain) -> None:
+    async def _write(self, drain: Drain, write: Write | None = None) -> Sequence[Refusal]:
+        """Write a drain in one transaction; return the rows left out, when no `write` is given."""
         for table, days in drain.days().items():
             await self._partitions.ensure(table, days)
+        store = self._store
+        async with store.transaction() as connection:
+            halving = Halving(connection)
+            kept = store.retention.metrics
+            await apply(connection, drain, store.host_id, kept, write or halving)
+        return halving.refusals
 
     def _without(
         self, frames: Sequence[Frame], found: AlreadyApplied, tried: bool

@@ -92,34 +92,40 @@ WHERE host_id = :host_id::int2
 ORDER BY series_id
 LIMIT :most::int8;
 
--- name: sample_points(host_id, series_ids, since, until, step)
--- Samples put together by series and step.
+-- name: sample_points(host_id, series_ids, hours_since, hours_until, minutes_until, until, start, step)
+-- Samples put together by series and step: hours first, then minutes, then the samples themselves,
+-- each up to where the coarser one has come.
 SELECT
     series_id,
-    date_bin(:step::interval, at, :since::timestamptz) AS start,
-    avg(value) AS avg,
-    min(value) AS min,
-    max(value) AS max,
-    sum(value) AS sum
-FROM metrics
-WHERE host_id = :host_id::int2
-  AND series_id = ANY (:series_ids::int4[])
-  AND at >= :since::timestamptz
-  AND at < :until::timestamptz
+    date_bin(:step::interval, at, :start::timestamptz) AS start,
+    sum(sum) / sum(count) AS avg,
+    min(min) AS min,
+    max(max) AS max,
+    sum(sum) AS sum,
+    (array_agg(last ORDER BY at DESC))[1] AS last
+FROM (
+    SELECT series_id, at, count, sum, min, max, last
+    FROM metric_rollup_hours
+    WHERE host_id = :host_id::int2
+      AND series_id = ANY (:series_ids::int4[])
+      AND at >= :hours_since::timestamptz
+      AND at < :hours_until::timestamptz
+    UNION ALL
+    SELECT series_id, at, count, sum, min, max, last
+    FROM metric_rollup_minutes
+    WHERE host_id = :host_id::int2
+      AND series_id = ANY (:series_ids::int4[])
+      AND at >= :hours_until::timestamptz
+      AND at < :minutes_until::timestamptz
+    UNION ALL
+    SELECT series_id, at, 1, value, value, value, value
+    FROM metrics
+    WHERE host_id = :host_id::int2
+      AND series_id = ANY (:series_ids::int4[])
+      AND at >= :minutes_until::timestamptz
+      AND at < :until::timestamptz
+) AS part
 GROUP BY 1, 2;
-
--- name: last_points(host_id, series_ids, since, until, step)
--- The last sample of each series and step.
-SELECT DISTINCT ON (1, 2)
-    series_id,
-    date_bin(:step::interval, at, :since::timestamptz) AS start,
-    value AS last
-FROM metrics
-WHERE host_id = :host_id::int2
-  AND series_id = ANY (:series_ids::int4[])
-  AND at >= :since::timestamptz
-  AND at < :until::timestamptz
-ORDER BY 1, 2, at DESC;
 
 -- name: histogram_points(host_id, series_ids, since, until, step)
 -- Pushed histograms put together by series and step, but for their cells.
