@@ -1,0 +1,144 @@
+"""From waiting events to the daemon: what the emitter's thread does each turn. No thread here."""
+
+from __future__ import annotations
+
+import os
+import threading
+import time
+
+from collections import Counter, deque
+
+from monitord.emit.address import Address, Target
+from monitord.emit.carrier import Datagrams, Posts
+from monitord.emit.encode import Encoder, Event
+from monitord.emit.lane import UNREACHABLE, Lane
+
+
+POST_BYTES = 262_144
+
+BUFFER_FULL = "buffer_full"
+INVALID = "invalid"
+
+# The first item of what is no event but a question: is everything before it sent?
+MARK = None
+
+
+class Sender:
+    """
+    Drains a buffer towards one address. Used by one thread at a time.
+
+    While the daemon cannot be reached nothing is encoded: the buffer keeps its newest events, and
+    when it is half full the oldest are counted as lost.
+    """
+
+    def __init__(
+        self,
+        target: Target,
+        address: Address,
+        lost: Counter[str],
+        limit: int,
+        report_every_s: float,
+    ) -> None:
+        """`lost` is the emitter's count by reason, which outlives this sender."""
+        self.target = target
+        self._lost = lost
+        self._told = lost.copy()
+        self._keep = limit // 2
+        self._every_s = report_every_s
+        self._report_at = time.monotonic() + report_every_s
+        self._reported = 0
+        self._pid = str(os.getpid())
+        self._encoder = Encoder(target.service)
+        self._posts = Posts(address, target.token)
+        self._large = self._main = Lane(self._posts, POST_BYTES, self._lost)
+        self._main_bytes = POST_BYTES
+        if address.scheme == "udp":
+            self._main_bytes = address.datagram_bytes
+            self._main = Lane(Datagrams(address), self._main_bytes, self._lost)
+
+    @property
+    def sent(self) -> int:
+        """How many events were handed over, the emitter's own included."""
+        return self._main.sent + (self._large.sent if self._large is not self._main else 0)
+
+    def turn(self, buffer: deque[Event], now: float) -> None:
+        """Send what waits, as far as the daemon takes it. `now` is monotonic seconds."""
+        if not self._main.push(now):
+            self._shed(buffer)
+            return
+        if now >= self._report_at:
+            self._report()
+            self._report_at = now + self._every_s
+        marks = self._drain(buffer, now)
+        self._flush(now)
+        if self._main.empty and self._large.empty:
+            for mark in marks:
+                mark.set()
+        else:
+            buffer.extendleft((MARK, mark) for mark in reversed(marks))
+
+    def finish(self, buffer: deque[Event], deadline: float) -> None:
+        """Try once to send everything, however long it has failed, by `deadline`; then close."""
+        now = time.monotonic()
+        self._posts.timeout_s = max(0.05, deadline - now)
+        self._main.retry_at = self._large.retry_at = 0.0
+        self.turn(buffer, now)
+        self._report()
+        self._flush(now)
+        self.close()
+
+    def close(self) -> None:
+        """Close the sockets; what was not sent stays unsent."""
+        self._main.carrier.close()
+        self._large.carrier.close()
+
+    def _drain(self, buffer: deque[Event], now: float) -> list[threading.Event]:
+        marks: list[threading.Event] = []
+        for _ in range(len(buffer)):
+            event = buffer.popleft()
+            if event[0] is MARK:
+                marks.append(event[1])
+            elif self._write(event) and not self._main.push(now):
+                break
+        return marks
+
+    def _write(self, event: Event, acknowledged: bool = False) -> bool:
+        """Encode the event into its lane; True when the main lane has a full parcel."""
+        try:
+            line = self._encoder.line(event)
+        except Exception:  # noqa: BLE001 - an application's odd value costs that one event
+            self._lost[INVALID] += 1
+            return False
+        if acknowledged or len(line) > self._main_bytes:
+            return self._large.add(line) and self._large is self._main
+        return self._main.add(line)
+
+    def _flush(self, now: float) -> None:
+        self._main.seal()
+        self._main.push(now)
+        self._large.seal()
+        self._large.push(now)
+
+    def _shed(self, buffer: deque[Event]) -> None:
+        while len(buffer) > self._keep:
+            if buffer.popleft()[0] is not MARK:
+                self._lost[UNREACHABLE] += 1
+
+    def _report(self) -> None:
+        """
+        Tell of losses, by HTTP so that it is acknowledged, and the number of events sent so far.
+
+        The number grows by what was sent, so a datagram lost on the way leaves a difference.
+        """
+        at = time.time()
+        for reason, count in list(self._lost.items()):
+            if count > self._told[reason]:
+                attributes = {"pid": self._pid, "reason": reason}
+                name, more = "monitord.emit.dropped", count - self._told[reason]
+                self._told[reason] = count
+                event = (Encoder.metric, at, name, "counter", more, "1", attributes, None)
+                self._write(event, acknowledged=True)
+        if self.sent != self._reported:
+            self._reported = self.sent + 1
+            name, attributes = "monitord.emit.sequence", {"pid": self._pid}
+            self._write((Encoder.metric, at, name, "gauge", self.sent, "1", attributes, None))
