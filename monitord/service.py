@@ -4,6 +4,8 @@ from __future__ import annotations
 
 import asyncio
 import contextlib
+import os
+import time
 import uuid
 
 from collections.abc import AsyncIterator, Callable, Coroutine, Iterator, Mapping
@@ -21,7 +23,7 @@ from monitord.embedded.postgres import EmbeddedPostgres
 from monitord.errors import SettingsError
 from monitord.ingest.udp import UdpListener
 from monitord.settings import Settings
-from monitord.store.pool import open_pool
+from monitord.store.pool import Store, open_pool
 from monitord.telemetry import Telemetry
 
 
@@ -106,14 +108,19 @@ async def running(jobs: Mapping[str, Coroutine[Any, Any, None]]) -> AsyncIterato
 
 
 async def drained(app: App) -> None:
-    """Return when everything taken is stored, the store is away, or DRAIN_SECONDS have passed."""
+    """Return when everything taken is stored, or DRAIN_SECONDS have passed."""
     with contextlib.suppress(TimeoutError):
         async with asyncio.timeout(DRAIN_SECONDS):
-            # The store may go away meanwhile, which no event tells.
-            while app.queue.pending and app.store.up:  # noqa: ASYNC110
+            # A store that has been away for long is not waited for; no event tells that.
+            while app.queue.pending and not is_gone(app.store):  # noqa: ASYNC110
                 await asyncio.sleep(0.02)
     if app.queue.pending:
         log.warning("monitord.unstored", events=app.queue.pending, store=app.store.detail)
+
+
+def is_gone(store: Store) -> bool:
+    """Whether the store has been down so long that a stop need not wait for it."""
+    return store.up is False and time.time() - store.since > DRAIN_SECONDS
 
 
 @contextlib.contextmanager
@@ -143,8 +150,23 @@ async def embedded_store(state_dir: Path) -> AsyncIterator[str]:
 
 
 def kept_instance(state_dir: Path) -> str:
-    """Return the name this instance drew at its first start: a UUID kept in the state folder."""
+    """
+    Return the name this instance drew at its first start: a UUID kept in the state folder.
+
+    Raises SettingsError: the folder cannot be written.
+    """
     path = state_dir / "instance"
-    if not path.exists():
-        path.write_text(f"{uuid.uuid4()}\n")
-    return path.read_text().strip()
+    try:
+        kept = path.read_text().strip() if path.exists() else ""
+        if not kept:
+            # Whole or not at all: with half a name the rows so far would be another instance's.
+            kept = str(uuid.uuid4())
+            draft = path.with_suffix(".new")
+            with draft.open("w") as file:
+                file.write(f"{kept}\n")
+                file.flush()
+                os.fsync(file.fileno())
+            draft.replace(path)
+    except OSError as error:
+        raise SettingsError(f"state_dir: {path}: {error.strerror}") from error
+    return kept

@@ -21,7 +21,7 @@ import pytest
 import yaml
 
 from monitord.errors import MonitordError
-from monitord.service import Addresses, serve
+from monitord.service import Addresses, kept_instance, serve, state_folder
 from monitord.settings_file import load
 
 
@@ -260,3 +260,43 @@ async def test_nothing_is_left_behind(tmp_path: Path, number: signal.Signals) ->
     assert children
     assert alive == []
     assert code == (-9 if number is signal.SIGKILL else 0)
+
+
+async def test_a_stop_waits_for_a_store_that_is_still_connecting(
+    tmp_path: Path, database: str
+) -> None:
+    """
+    What was acknowledged before the store had answered for the first time is stored all the same.
+    """
+    async with running(tmp_path, store={"dsn": database}) as daemon:
+        reply = await daemon.post(*[request() for _ in range(100)])
+
+    connection = await asyncpg.connect(database)
+    try:
+        stored = await connection.fetchval("SELECT count(*) FROM requests")
+    finally:
+        await connection.close()
+
+    assert reply["accepted"] == stored == 100
+
+
+def test_an_instance_keeps_its_name(tmp_path: Path) -> None:
+    """
+    The name drawn at the first start stays; a file that a full disk left empty is no name.
+    """
+    (tmp_path / "instance").touch()
+
+    first = kept_instance(tmp_path)
+
+    assert first
+    assert kept_instance(tmp_path) == first
+
+
+def test_a_state_folder_that_cannot_be_used_is_one_line(tmp_path: Path) -> None:
+    """
+    A lock file that cannot be written ends the start with an error that names the folder.
+    """
+    (tmp_path / "lock").mkdir()
+
+    with pytest.raises(MonitordError, match=str(tmp_path)), state_folder(tmp_path):
+        pass

@@ -20,6 +20,16 @@ def foreign(folder: Path) -> EmbeddedError:
     )
 
 
+def unusable(folder: Path, error: OSError) -> EmbeddedError:
+    """
+    Return the error that says the folder's lock file cannot be written.
+    """
+    return EmbeddedError(
+        f"{folder}: its file lock cannot be written ({error.strerror}); make room or mend the "
+        "folder, or choose another one with state_dir: or MONITORD_STATE_DIR"
+    )
+
+
 class FolderLock:
     """
     Holds the folder's lock file from `with` to its end; the kernel lets go of it after kill -9.
@@ -42,8 +52,12 @@ class FolderLock:
                 f"{self._folder}: another monitord (process {holder or 'unknown'}) uses this "
                 "folder; stop it, or choose another one with state_dir: or MONITORD_STATE_DIR"
             ) from error
-        os.ftruncate(self._descriptor, 0)
-        os.pwrite(self._descriptor, f"{os.getpid()}\n".encode(), 0)
+        try:
+            os.ftruncate(self._descriptor, 0)
+            os.pwrite(self._descriptor, f"{os.getpid()}\n".encode(), 0)
+        except OSError as error:
+            os.close(self._descriptor)
+            raise unusable(self._folder, error) from error
         return self
 
     def _open(self) -> int:
@@ -52,6 +66,8 @@ class FolderLock:
             return os.open(self._folder / "lock", flags, 0o600)
         except PermissionError as error:
             raise foreign(self._folder) from error
+        except OSError as error:
+            raise unusable(self._folder, error) from error
 
     def __exit__(self, *_: object) -> None:
         os.close(self._descriptor)

@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 import asyncio
-import contextlib
 import signal
 
 from collections.abc import Awaitable, Callable, Iterator, Sequence
@@ -49,8 +48,8 @@ class Supervisor:
     async def __aexit__(self, *_: object) -> None:
         if self._task:
             self._task.cancel()
-            with contextlib.suppress(asyncio.CancelledError):
-                await self._task
+            # Unlike awaiting the task itself, this does not swallow our own cancellation.
+            await asyncio.wait([self._task])
         if self.child:
             await self.child.stop(*self._steps)
 

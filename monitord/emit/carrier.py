@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import encodings.idna  # noqa: F401 - imported here for the thread's sake
 import errno
 import http.client
 import json
@@ -12,6 +13,10 @@ from typing import Protocol
 
 from monitord.emit.address import Address
 
+
+# The sender's thread must not be the first to import anything: a process that forks meanwhile has
+# a half-imported module in its child, and `idna`, which every name look-up needs, stays unknown
+# there to the application as well.
 
 # A name may come to mean another address (a container replaced), and UDP would never notice.
 RESOLVE_EVERY_S = 60.0

@@ -64,7 +64,7 @@ class Emitter:
         Record one answered request.
 
         `route` is the template (`/orders/{id}`), never the path; `time` is Unix seconds of its end
-        (default: now). Events with an `id` are stored once, however often they arrive.
+        (default: now). An `id` is sent along; monitord does not compare it yet.
         """
         if error is not None and isinstance(error, BaseException):
             error = capture(error)

@@ -102,6 +102,12 @@ class Sources:
         if source is None:
             if len(self._lines) >= CACHED_LINES:
                 self._lines.clear()
-            source = text(linecache.getline(file, line).strip(), SOURCE_CHARS)
-            self._lines[file, line] = source
+            source = self._lines[file, line] = text(_read(file, line).strip(), SOURCE_CHARS)
         return source
+
+
+def _read(file: str, line: int) -> str:
+    try:
+        return linecache.getline(file, line)
+    except Exception:  # noqa: BLE001 - an odd file or loader costs the line it would have shown
+        return ""
