@@ -18,13 +18,11 @@ from contextvars import ContextVar
 from typing import NamedTuple
 
 
-TRACEPARENT = b"traceparent"
-TRACESTATE = b"tracestate"
-X_TRACE_ID = b"x-trace-id"
-TRACE_HEADERS = frozenset({TRACEPARENT, TRACESTATE, X_TRACE_ID})
-
 # New traces are marked "sampled": everything is kept.
-SAMPLED = "01"
+SAMPLED, NOT_SAMPLED = "01", "00"
+
+NO_TRACE, NO_SPAN = b"0" * 32, b"0" * 16
+BLANKS = b" \t"
 
 _parent = re.compile(rb"([0-9a-f]{2})-([0-9a-f]{32})-([0-9a-f]{16})-([0-9a-f]{2})(-.*)?").fullmatch
 _plain_id = re.compile(
@@ -90,18 +88,17 @@ def join(headers: Iterable[tuple[bytes, bytes]]) -> Span | None:
     `traceparent` counts before `X-Trace-ID`; one that is malformed or given twice counts as absent,
     as the specification asks. Header names are lower case, as ASGI has them.
     """
-    found: dict[bytes, list[bytes]] = {}
+    parents, states, own = [], [], None
     for name, value in headers:
-        if name in TRACE_HEADERS:
-            found.setdefault(name, []).append(value.strip(b" \t"))
-    parents = found.get(TRACEPARENT, [])
-    if len(parents) == 1 and (known := _traceparent(parents[0])):
-        state = b",".join(found.get(TRACESTATE, [])).decode("latin-1")
-        return Span(known[0], new_span(), known[1], state)
-    for value in found.get(X_TRACE_ID, []):
-        if own := _x_trace_id(value):
-            return Span(own, new_span(), SAMPLED, "")
-    return None
+        if name == b"traceparent":
+            parents.append(value)
+        elif name == b"tracestate":
+            states.append(value.strip(BLANKS))
+        elif name == b"x-trace-id":
+            own = own or _x_trace_id(value.strip(BLANKS))
+    if len(parents) == 1 and (found := _traceparent(parents[0].strip(BLANKS))):
+        return Span(found[0], new_span(), found[1], b",".join(states).decode("latin-1"))
+    return Span(own, new_span(), SAMPLED, "") if own is not None else None
 
 
 def _traceparent(value: bytes) -> tuple[str, str] | None:
@@ -109,11 +106,12 @@ def _traceparent(value: bytes) -> tuple[str, str] | None:
     if match is None:
         return None
     version, trace, caller, flags, more = match.groups()
-    known = version != b"ff" and (version != b"00" or more is None)
-    if not known or not trace.strip(b"0") or not caller.strip(b"0"):
+    if version == b"ff" or (version == b"00" and more is not None):
+        return None
+    if trace == NO_TRACE or caller == NO_SPAN:
         return None
     # Bits other than "sampled" are reserved and must go out as zero.
-    return trace.decode(), SAMPLED if int(flags, 16) & 1 else "00"
+    return trace.decode(), SAMPLED if int(flags, 16) & 1 else NOT_SAMPLED
 
 
 def _x_trace_id(value: bytes) -> str | None:

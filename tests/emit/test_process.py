@@ -274,6 +274,34 @@ def test_importing_does_nothing() -> None:
     script(code)
 
 
+def test_the_thread_imports_nothing(receiver: Receiver) -> None:
+    """
+    All it needs is imported before: a fork in the middle of an import breaks the child's module.
+    """
+    code = """
+        import sys
+        import monitord.emit
+        def fail():
+            raise LookupError("x" * 10_000)
+        emitter = monitord.emit.Emitter(report_every=0)
+        before = set(sys.modules)
+        try:
+            fail()
+        except LookupError as error:
+            emitter.log("ERROR", "x" * 10_000, fields={"x": 1}, error=error)
+        emitter.request("GET", "/", 200, 1)
+        emitter.count("x")
+        emitter.gauge("x", float("nan"))
+        assert emitter.flush(5)
+        assert emitter.flush(5)
+        assert set(sys.modules) == before, set(sys.modules) - before
+    """
+
+    script(code, f"localhost:{receiver.port}")
+
+    assert receiver.posts
+
+
 def test_a_thread_that_cannot_start_costs_events_only() -> None:
     """
     Recording while the interpreter ends, when no thread can be started any more, is silent.
