@@ -31,6 +31,7 @@ COUNTERS: dict[str, Callable[[Telemetry], MetricWrapperBase]] = {
     "monitord.ingest.rejected": lambda telemetry: telemetry.rejected,
     "monitord.ingest.kernel_drops": lambda telemetry: telemetry.kernel_drops,
     "monitord.store.events": lambda telemetry: telemetry.stored,
+    "monitord.store.refused": lambda telemetry: telemetry.refused,
 }
 
 

@@ -145,6 +145,32 @@ async def test_long_slow_and_blocked(empty_database: str, values: Values):
     assert after["postgres.queries.blocked"] == 0
 
 
+async def test_a_store_of_monitord_is_not_the_applications(
+    quiet_postgres: EmbeddedPostgres, values: Values
+):
+    """
+    What happens in a database that only monitord uses is left out.
+    """
+    async with connected(quiet_postgres.dsn()) as shop:
+        await shop.execute("CREATE DATABASE only_monitord")
+    try:
+        async with (
+            connected(quiet_postgres.dsn("only_monitord"), application_name="monitord") as store,
+            reading(quiet_postgres.dsn()) as scraper,
+        ):
+            for _ in range(3):
+                await scraper.scrape()
+                for _ in range(50):
+                    await store.execute("SELECT 1")
+                await settled(store)
+            found = values((await scraper.scrape()).metrics)
+    finally:
+        async with connected(quiet_postgres.dsn()) as shop:
+            await shop.execute("DROP DATABASE only_monitord WITH (FORCE)")
+
+    assert found["postgres.transactions.committed"] < 50
+
+
 async def test_work_of_the_interval_not_of_a_lifetime(
     quiet_postgres: EmbeddedPostgres, values: Values
 ):

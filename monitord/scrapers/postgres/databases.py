@@ -9,12 +9,13 @@ import asyncpg
 
 from monitord.model import Metric, Scrape
 from monitord.scrapers.increments import CounterGroups, Interval, Totals
+from monitord.scrapers.postgres.own import OWN_DATABASES
 from monitord.scrapers.postgres.session import Session
 from monitord.scrapers.samples import counter, gauge
 
 
 # The row with datid 0 is the shared catalogue: its blocks count, too.
-QUERY = """
+READ = """
     SELECT
         datid::int8 AS id,
         datname::text AS name,
@@ -27,9 +28,12 @@ QUERY = """
         deadlocks,
         temp_bytes
     FROM pg_catalog.pg_stat_database
+    WHERE datid NOT IN ({own})
     ORDER BY xact_commit DESC
     LIMIT 500
 """
+
+QUERY = READ.format(own=OWN_DATABASES)
 
 # Column -> our series and its unit.
 COUNTERS = {

@@ -13,6 +13,7 @@ import asyncpg
 from msgspec import Struct
 
 from monitord.model import Metric, Problem, Reason, Scrape
+from monitord.scrapers.postgres.own import OWN_DATABASES
 from monitord.scrapers.postgres.question import SELDOM
 from monitord.scrapers.postgres.session import Session
 from monitord.scrapers.samples import gauge
@@ -57,6 +58,7 @@ READ = """
     FROM {schema}.pg_stat_statements(false)
     WHERE {longest} > $1::float8
         AND queryid <> ALL ($2::int8[])
+        AND dbid NOT IN ({own})
     GROUP BY userid, dbid, queryid
     ORDER BY sum({total}) DESC
     LIMIT 5000
@@ -164,4 +166,5 @@ def _times(columns: Iterable[str]) -> tuple[str, str] | None:
 
 def _query(probe: asyncpg.Record) -> str:
     total, longest = _times(probe["columns"]) or TIMES[0]
-    return READ.format(schema=probe["schema"], total=total, longest=longest)
+    names = {"schema": probe["schema"], "total": total, "longest": longest}
+    return READ.format(own=OWN_DATABASES, **names)

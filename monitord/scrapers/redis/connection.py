@@ -38,7 +38,11 @@ class BoundedParser(_AsyncRESP2Parser):
 
 
 class TcpConnection(Connection):
-    """A TCP connection with the TLS of our own settings, if any."""
+    """
+    A TCP connection with the TLS of our own settings, if any.
+
+    Overrides what redis-py calls private, so pyproject.toml admits tested versions alone.
+    """
 
     def __init__(self, address: Address, **options: Any) -> None:
         super().__init__(host=address.host, port=address.port, **options)
