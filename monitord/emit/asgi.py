@@ -9,7 +9,7 @@ from typing import Any
 from monitord.emit.default import default
 from monitord.emit.emitter import Emitter
 from monitord.emit.failure import Failure, capture
-from monitord.emit.route import Labels, Scope
+from monitord.emit.route import UNMATCHED, Labels, Scope
 from monitord.emit.trace import join, joined, random_bits, trace_id
 
 
@@ -32,7 +32,8 @@ class MonitordMiddleware:
 
     The time is that until the last byte of the body was handed to the server. An exception is
     recorded and raised on. Paths in `exclude` (below the application's root path) pass through.
-    `route` may name the template of a scope where no framework has put it there.
+    `route` may name the template of a scope where no framework has put it there. Unless the
+    application forwards its tracebacks itself, an exception is a log line, too (`log_errors`).
     """
 
     def __init__(
@@ -41,8 +42,10 @@ class MonitordMiddleware:
         emitter: Emitter | None = None,
         exclude: Iterable[str] = EXCLUDED,
         route: Callable[[Scope], str | None] | None = None,
+        log_errors: bool = True,
     ) -> None:
         self.app = app
+        self._log_errors = log_errors
         self._exclude = frozenset(exclude)
         self._emitter = emitter or default()
         self._label = Labels(route).label
@@ -61,6 +64,7 @@ class MonitordMiddleware:
         exchange = Exchange()
         exchange.emitter = self._emitter
         exchange.label = self._label
+        exchange.log_errors = self._log_errors
         exchange.scope = scope
         exchange.path = path
         exchange.server_receive = receive
@@ -106,6 +110,7 @@ class Exchange:
         "ended",
         "gone",
         "label",
+        "log_errors",
         "path",
         "recorded",
         "scope",
@@ -119,6 +124,7 @@ class Exchange:
 
     emitter: Emitter
     label: Callable[[Scope, str, int], str]
+    log_errors: bool
     scope: Scope
     path: str  # as it came: a mount or a framework may change the scope's
     server_receive: Receive
@@ -172,7 +178,19 @@ class Exchange:
         left = not isinstance(error, Exception) or type(error).__name__ == "ClientDisconnect"
         if not self.recorded:
             self.status = self.status or (CLIENT_CLOSED if left else 500)
-            self._record(None if left else capture(error, skip=1))
+            failure = None if left else capture(error, skip=1)
+            self._record(failure)
+            if failure and self.log_errors:
+                # Servers log it past the root logger, and so past every handler of ours.
+                what = f"{self.scope['method']} {self.path}: {failure.type}"
+                self.emitter.log(
+                    "ERROR",
+                    what,
+                    logger="monitord.emit",
+                    error=failure,
+                    trace_id=self.trace,
+                    span_id=self.span,
+                )
         elif not left:
             what = f"{self.scope['method']} {self.path}: an exception after the answer"
             self.emitter.log("ERROR", what, logger="monitord.emit", error=error)
@@ -181,7 +199,10 @@ class Exchange:
         self.recorded = True
         duration_ms = ((self.ended or perf_counter()) - self.started) * 1000.0
         scope, status = self.scope, self.status
-        label = self.label(scope, self.path, status)
+        try:
+            label = self.label(scope, self.path, status)
+        except Exception:  # noqa: BLE001 - a framework's scope may hold anything
+            label = UNMATCHED
         self.emitter.request(
             scope["method"], label, status, duration_ms, self.trace, self.span, error
         )

@@ -69,7 +69,11 @@ def build(settings: ShopSettings, emitter: Emitter) -> Starlette:
     return Starlette(
         routes=[*ROUTES, Route("/healthz", healthy)],
         lifespan=lifespan,
-        middleware=[Middleware(MonitordMiddleware, emitter=emitter), Middleware(FailureLog)],
+        middleware=[
+            # The shop logs its failures itself, with what it knows of them.
+            Middleware(MonitordMiddleware, emitter=emitter, log_errors=False),
+            Middleware(FailureLog),
+        ],
         exception_handlers={HTTPException: refused, Exception: failed},
     )
 
