@@ -7,7 +7,7 @@ WEB    := $(shell find web -path web/node_modules -prune -o -path web/dist -prun
 .PHONY: demo test test-wheel bench check lint types build lock clean help
 
 help:  ## show this list
-	@grep -E '^[a-z]+:.*##' $(MAKEFILE_LIST) | sed 's/:.*##/\t/' | expand -t 10
+	@grep -E '^[a-z-]+:.*##' $(MAKEFILE_LIST) | sed 's/:.*##/\t/' | expand -t 12
 
 demo: $(VENV)/.run  ## a shop under traffic, monitored: shows the page's address
 	@$(BIN)/monitord demo

@@ -227,6 +227,13 @@ def _settle_memory() -> None:
 
 def _failed(error: Exception) -> int:
     """Tell what went wrong; return the exit code."""
+    if isinstance(error, ModuleNotFoundError) and not (error.name or "").startswith("monitord"):
+        print(
+            f"{error.name} is not installed: this installation can only send "
+            "(pip install --no-deps); to run monitord: pip install 'monitord[embedded,fast]'",
+            file=sys.stderr,
+        )
+        return MISSING
     leaves = list(_leaves(error))
     if not all(isinstance(leaf, MonitordError) for leaf in leaves):
         import traceback
