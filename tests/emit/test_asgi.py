@@ -154,6 +154,25 @@ async def test_an_exception_is_recorded_and_raised(emitter: Emitter, receiver: R
     assert event["error"]["frames"][1]["source"] == 'raise LookupError("no such order")'
 
 
+@pytest.mark.parametrize("forwarded", [True, False])
+async def test_an_exception_is_a_log_line_too(
+    emitter: Emitter, receiver: Receiver, forwarded: bool
+) -> None:
+    """
+    The traceback is forwarded, unless the application says that it does so itself.
+    """
+
+    async def app(scope: Any, receive: Any, send: Any) -> None:
+        broken()
+
+    with pytest.raises(LookupError):
+        await ask(MonitordMiddleware(app, emitter, log_errors=forwarded))
+
+    assert await events(receiver, emitter)
+    told = receiver.events("log")
+    assert [event["error"]["type"] for event in told] == ["LookupError"] * forwarded
+
+
 async def test_an_exception_after_the_start_keeps_the_status(
     emitter: Emitter, receiver: Receiver
 ) -> None:
