@@ -264,8 +264,13 @@ class Sink(Protocol):
 class FrameSource(Protocol):
     """What the store's writer drains; frames come oldest first and stay until they are done."""
 
-    async def next(self, limit: int) -> Sequence[Frame]:
-        """Wait for at least one frame; return the oldest, together about `limit` events at most."""
+    async def next(self, limit: int, limit_bytes: int) -> Sequence[Frame]:
+        """
+        Wait for at least one frame; return the oldest.
+
+        Together they are about `limit` events and `limit_bytes` as they arrived, at most; a frame
+        that is larger comes alone.
+        """
         ...
 
     def done(self, frames: Sequence[Frame]) -> None:

@@ -15,7 +15,7 @@ NAME_CHARACTERS = 1_000
 METRIC_NAME_CHARACTERS = 255
 UNIT_CHARACTERS = 63
 ID_CHARACTERS = 128
-# PostgreSQL's text search takes 1 MiB, and spends up to two bytes on one of text.
+# A longer one would be cut in the store: it is for a file, not for a page.
 MESSAGE_BYTES = 256 * 1024
 ERROR_MESSAGE_BYTES = 32 * 1024
 STACK_FRAMES = 100

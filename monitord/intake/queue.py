@@ -56,14 +56,19 @@ class Queue:
         self._filled.set()
         return True
 
-    async def next(self, limit: int) -> Sequence[Frame]:
-        """Wait for a frame; return the oldest, together at most `limit` events (one at least)."""
+    async def next(self, limit: int, limit_bytes: int = LIMIT_BYTES) -> Sequence[Frame]:
+        """
+        Wait for a frame; return the oldest, one at least.
+
+        Together they are at most `limit` events, and `limit_bytes` as they arrived.
+        """
         await self._filled.wait()
         oldest: list[Frame] = []
-        events = 0
+        events = size_bytes = 0
         for frame in self._frames:
             events += len(frame.batch)
-            if oldest and events > limit:
+            size_bytes += frame.batch.size_bytes
+            if oldest and (events > limit or size_bytes > limit_bytes):
                 break
             oldest.append(frame)
         return oldest

@@ -29,7 +29,7 @@ COLUMNS = (
     "error",
 )
 
-# Full text search refuses documents of 1 MB; a line this long is for a file, not for a page.
+# A line this long is for a file, not for a page.
 LONGEST_MESSAGE_BYTES = 256 * 1024
 
 JSONB_VERSION = b"\1"

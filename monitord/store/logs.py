@@ -90,9 +90,9 @@ class LogReader:
         Return the newest lines of [since, until), Unix seconds, that come before a cursor.
 
         The text is looked for as it stands, in upper or lower case, in the message, logger,
-        service, trace id and exception. (Words of the full-text index would miss most of what is
-        looked for in logs: parts of paths, keys and identifiers.) The search walks back in
-        doubling slices of time under a deadline of its own.
+        service, trace id and exception. (An index of words would miss most of what is looked for
+        in logs: parts of paths, keys and identifiers.) The search walks back in doubling slices
+        of time under a deadline of its own.
 
         Raises StoreUnreachable, StoreError. ValueError: the cursor is not of the form
         writer-seq-index.

@@ -1,7 +1,8 @@
 -- One row is one log record. `level` is the OpenTelemetry severity number; the logger knows its
 -- service. (writer, seq, index) is the identity a line has on the live stream, in page cursors and
 -- in permalinks, so the key leads with it: it finds a line by its link and grows at its right edge
--- only. Reading by time goes through the BRIN index, in slices.
+-- only. Reading by time, and searching, goes through the BRIN index in slices: an index of words
+-- would miss most of what is looked for, and costs many times the row it points to.
 
 CREATE TABLE logs (
     at timestamptz NOT NULL,
@@ -21,5 +22,3 @@ CREATE TABLE logs (
 
 CREATE INDEX logs_at ON logs
     USING brin (at) WITH (pages_per_range = 16, autosummarize = on);
-
-CREATE INDEX logs_message ON logs USING gin (to_tsvector('simple', message));

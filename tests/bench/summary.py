@@ -38,7 +38,7 @@ class History:
         self._now = time.time()
         self._seq = 0
 
-    async def next(self, limit: int) -> Sequence[Frame]:
+    async def next(self, limit: int, limit_bytes: int) -> Sequence[Frame]:
         sent = self._seq * FRAME_EVENTS
         if sent >= STORED:
             self.finished.set()

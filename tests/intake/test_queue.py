@@ -45,6 +45,16 @@ async def test_one_frame_comes_even_above_the_limit() -> None:
     assert [each.seq for each in await queue.next(10)] == [1]
 
 
+async def test_what_is_read_at_once_is_bounded_in_bytes() -> None:
+    """Few long events are as much for one transaction as many short ones."""
+    queue = Queue(1_000, Telemetry())
+    for seq in (1, 2, 3):
+        queue.put(frame(seq, 1, size_bytes=40))
+
+    assert [each.seq for each in await queue.next(100, 80)] == [1, 2]
+    assert [each.seq for each in await queue.next(100, 1)] == [1]
+
+
 @pytest.mark.parametrize(
     ("events", "size_bytes", "fits"),
     [(10, 0, True), (11, 0, False), (1, 900, True), (1, 901, False)],

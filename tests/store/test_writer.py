@@ -11,6 +11,7 @@ from pathlib import Path
 from urllib.parse import parse_qs, urlsplit
 
 import asyncpg
+import msgspec
 import pytest
 
 from monitord import settings
@@ -353,6 +354,52 @@ async def test_killed_server_costs_and_doubles_nothing(
     assert counters(telemetry, "request") == (24_000, 0)
 
 
+SLOW = """
+CREATE FUNCTION slow() RETURNS trigger LANGUAGE plpgsql AS
+    $$ BEGIN PERFORM pg_sleep(0.001); RETURN new; END $$;
+CREATE TRIGGER slow BEFORE INSERT ON logs FOR EACH ROW EXECUTE FUNCTION slow();
+"""
+
+
+async def test_backlog_too_large_for_the_timeout_is_written_in_parts(
+    database: str, config: settings.Store, telemetry: Telemetry, sql: SQL
+) -> None:
+    """
+    What takes longer than a call may take is written in smaller transactions, each row once.
+    """
+    queue = Queue(10_000, telemetry)
+    for seq in range(1, 61):
+        queue.put(frame(seq, logs=[Log(NOW, "shop", "INFO", "x")] * 50))
+    await sql.execute(SLOW)
+    strict = msgspec.structs.replace(config, timeout=1.0)
+
+    async with (
+        open_pool(strict, database, "test", telemetry) as store,
+        asyncio.TaskGroup() as group,
+    ):
+        writer = group.create_task(Writer(store, queue, telemetry, 0.0).run())
+        await emptied(queue)
+        writer.cancel()
+
+    assert await sql.fetchval("SELECT count(*) FROM logs") == 3_000
+    assert counters(telemetry, "log") == (3_000, 0)
+    assert telemetry.registry.get_sample_value("monitord_store_duplicate_events_total") == 0
+
+
+async def test_frame_nobody_foresaw_costs_itself_alone(
+    write: Write, sql: SQL, telemetry: Telemetry
+) -> None:
+    """
+    A frame on which the writer itself fails is refused; all others of its drain are stored.
+    """
+    broken = msgspec.structs.replace(request(), route=None)
+
+    await write([frame(seq, requests=[broken if seq == 5 else request()]) for seq in range(1, 12)])
+
+    assert await sql.fetchval("SELECT count(*) FROM requests") == 10
+    assert counters(telemetry, "request") == (10, 1)
+
+
 class Half(asyncio.Protocol):
     """One side of a connection that is passed on; the server's side can fall silent."""
 
@@ -435,11 +482,17 @@ async def test_commit_whose_answer_was_lost_is_recognised(
                 lose.append(seq)
                 queue.put(frame(seq, requests=[request()] * seq))
                 await emptied(queue)
+            # The retries are smaller than what was committed: the rest was not sent twice either.
+            lose.append(5)
+            for seq in (5, 6, 7, 8):
+                queue.put(frame(seq, requests=[request()]))
+            await emptied(queue)
             writer.cancel()
             async with store.connection() as sql:
                 stored = await sql.fetchval("SELECT count(*) FROM requests")
                 rolled = await sql.fetchval("SELECT sum(count) FROM request_rollup_deltas")
 
-    assert (stored, rolled, lose) == (10, 10, [])
-    assert telemetry.registry.get_sample_value("monitord_store_failures_total") == 3
-    assert counters(telemetry, "request") == (10, 0)
+    assert (stored, rolled, lose) == (14, 14, [])
+    assert telemetry.registry.get_sample_value("monitord_store_failures_total") == 4
+    assert telemetry.registry.get_sample_value("monitord_store_duplicate_events_total") == 0
+    assert counters(telemetry, "request") == (14, 0)
