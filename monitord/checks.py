@@ -24,7 +24,7 @@ from monitord.scrapers import open_scrapers
 from monitord.scrapers.diagnose import Diagnosis, diagnose
 from monitord.settings import Settings
 from monitord.store.connection import Connection, connect
-from monitord.store.failures import ROOTS, describe
+from monitord.store.failures import ENCODING, ROOTS, describe
 from monitord.store.migrate import migrations, pending, require_version
 from monitord.telemetry import Telemetry
 
@@ -115,6 +115,8 @@ async def _store(settings: Settings) -> Finding:
     except (MonitordError, *ROOTS) as error:
         text = str(error) if isinstance(error, MonitordError) else describe(error)
         return _failed(text.removeprefix("store: "), _remedy(error, dsn) if dsn else "")
+    except ENCODING:
+        return _failed("the dsn cannot be understood")
 
 
 def _failed(text: str, remedy: str = "") -> Finding:

@@ -227,6 +227,20 @@ async def test_store_that_is_not_there(tmp_path: Path) -> None:
     assert err == "store: no server at the socket\n"
 
 
+async def test_check_of_a_dsn_nobody_can_dial(tmp_path: Path) -> None:
+    """
+    A store whose dsn parses and names no address is a finding, without the password.
+    """
+    file = tmp_path / "monitord.yaml"
+    file.write_text("store: {dsn: 'postgresql://u:hunter2@a..b/x'}\n")
+
+    _, out, err = await run(tmp_path, "check", "--config", str(file))
+
+    assert "the dsn cannot be understood" in out
+    assert "hunter2" not in out + err
+    assert "Traceback" not in err
+
+
 async def test_run_until_a_signal(tmp_path: Path, database: str) -> None:
     """
     `run` serves until SIGTERM, and then ends with exit code 0.

@@ -3,10 +3,11 @@
 from __future__ import annotations
 
 import asyncio
+import contextlib
 import hashlib
 import re
 
-from collections.abc import Sequence
+from collections.abc import Callable, Sequence
 from pathlib import Path
 
 import asyncpg
@@ -16,6 +17,7 @@ from msgspec import Struct
 from monitord import assets
 from monitord.errors import StoreError
 from monitord.store.connection import Connection
+from monitord.store.failures import ROOTS
 
 
 OLDEST_SERVER = 150_000
@@ -29,6 +31,9 @@ NO_TRANSACTION = "-- migrate: no-transaction"
 
 # A migration may rewrite a large table; only the operator ends it.
 NO_DEADLINE = 86_400.0
+
+# The lock goes with the session anyhow.
+UNLOCK_TIMEOUT = 2.0
 
 RECORDS = """
 CREATE TABLE IF NOT EXISTS monitord_migrations (
@@ -75,19 +80,26 @@ def migrations(folder: Path | None = None) -> list[Migration]:
     return found
 
 
-async def migrate(connection: Connection, folder: Path | None = None) -> list[str]:
+def nothing() -> None:
+    """Do nothing."""
+
+
+async def migrate(
+    connection: Connection, folder: Path | None = None, waiting: Callable[[], None] = nothing
+) -> list[str]:
     """
     Apply what is missing; return the names of what was applied, in order.
 
     The connection is the caller's and must not be in a transaction. Several may call this at the
-    same time on the same database: one works, the others wait and find nothing to do.
+    same time on the same database: one works, the others wait and find nothing to do. `waiting`
+    is called when another one is at work.
 
     Raises StoreError: the server is too old, an applied file was edited, or the database was
     migrated by a newer monitord.
     """
     wanted = migrations(folder)
     await require_version(connection)
-    await lock(connection)
+    await lock(connection, waiting)
     try:
         missing = await pending(connection, wanted)
         for migration in missing:
@@ -95,9 +107,12 @@ async def migrate(connection: Connection, folder: Path | None = None) -> list[st
         return [f"{one.version:04}_{one.name}" for one in missing]
     finally:
         if not connection.is_closed():
-            await connection.execute(
-                "SELECT pg_advisory_unlock($1, hashtext(current_schema()))", LOCK
-            )
+            with contextlib.suppress(*ROOTS):
+                await connection.execute(
+                    "SELECT pg_advisory_unlock($1, hashtext(current_schema()))",
+                    LOCK,
+                    timeout=UNLOCK_TIMEOUT,
+                )
 
 
 async def require_version(connection: Connection) -> None:
@@ -110,7 +125,7 @@ async def require_version(connection: Connection) -> None:
         )
 
 
-async def lock(connection: Connection, every: float = 0.1) -> None:
+async def lock(connection: Connection, waiting: Callable[[], None], every: float = 0.1) -> None:
     """
     Take the migration lock of this schema, asking every so many seconds.
 
@@ -124,9 +139,10 @@ async def lock(connection: Connection, every: float = 0.1) -> None:
         raise StoreError(
             f"store: no schema of search_path {path!r} exists; create it or change the dsn"
         )
-    while not await connection.fetchval(  # noqa: ASYNC110 - the event is in another process
+    while not await connection.fetchval(
         "SELECT pg_try_advisory_lock($1, hashtext(current_schema()))", LOCK
     ):
+        waiting()
         await asyncio.sleep(every)
 
 
@@ -174,7 +190,9 @@ async def apply(connection: Connection, migration: Migration) -> None:
                 await connection.execute(migration.sql, timeout=NO_DEADLINE)
                 await record(connection, migration)
         else:
+            await connection.execute("SET statement_timeout = 0")
             await connection.execute(migration.sql, timeout=NO_DEADLINE)
+            await connection.execute("RESET statement_timeout")
             await record(connection, migration)
     except asyncpg.DuplicateTableError as error:
         raise StoreError(

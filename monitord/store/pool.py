@@ -14,7 +14,7 @@ from monitord import settings
 from monitord.backoff import backoff
 from monitord.errors import MonitordError, StoreError, StoreUnreachable
 from monitord.store.connection import Connection, Connections, connect, turn
-from monitord.store.failures import ROOTS, Failure, describe, judge
+from monitord.store.failures import ENCODING, ROOTS, Failure, describe, judge
 from monitord.store.hosts import host_id
 from monitord.store.migrate import migrate
 from monitord.telemetry import Telemetry
@@ -28,6 +28,10 @@ PROBE_TIMEOUT = 5.0
 
 FIRST_WAIT = 0.25
 LONGEST_WAIT = 3.0
+
+# A stop asks again after this: asyncpg may answer the first time with an error of its own.
+STOP_TIMEOUT = 3.0
+STOP_ATTEMPTS = 3
 
 # Nothing but a person ends these, and each attempt is a line in the server's log.
 WAIT_FOR_MENDING = 30.0
@@ -47,7 +51,8 @@ class Store:
         self.detail = "connecting"
         self.timeout = config.timeout
         self.retention = config.retention
-        # Changes when the schema was made or grew: what was remembered of the store may be wrong.
+        # Grows with every connecting: it may be another server, or one restored from a backup, and
+        # what was remembered of the store may be wrong.
         self.epoch = 0
         self._dsn = dsn
         self._instance = instance
@@ -157,7 +162,7 @@ class Store:
         waits = backoff(FIRST_WAIT, LONGEST_WAIT)
         while True:
             try:
-                connection = await connect(self._dsn, within=PROBE_TIMEOUT, per_call=0)
+                connection = await connect(self._dsn, within=PROBE_TIMEOUT, per_call=PROBE_TIMEOUT)
                 try:
                     await self._prepare(connection)
                 finally:
@@ -166,15 +171,22 @@ class Store:
                 self._change(False, describe(error))
                 mend = judge(error) is Failure.STORE
                 await asyncio.sleep(WAIT_FOR_MENDING if mend else next(waits))
+            except ENCODING:
+                # A name or a port no socket takes. Its text may quote the dsn.
+                self._change(False, "the dsn cannot be understood")
+                await asyncio.sleep(WAIT_FOR_MENDING)
             else:
                 return Connections(self._dsn, within=PROBE_TIMEOUT, per_call=self.timeout)
 
     async def _prepare(self, connection: Connection) -> None:
-        applied = await migrate(connection)
+        applied = await migrate(connection, waiting=self._say_waiting)
         if applied:
-            self.epoch += 1
             log.info("store.migrated", migrations=applied)
         self._host_id = await host_id(connection, self._instance)
+        self.epoch += 1
+
+    def _say_waiting(self) -> None:
+        self._change(False, "another session migrates the store; waiting for it")
 
     async def _watch(self) -> str:
         """Probe the store on a connection of its own; return what it said when it went away."""
@@ -244,7 +256,22 @@ async def open_pool(
     try:
         yield store
     finally:
+        await end(task)
+
+
+async def end(task: asyncio.Task[None]) -> None:
+    """
+    End a task without waiting for ever for a server that has frozen.
+
+    Raises: what the task had ended by.
+    """
+    for _ in range(STOP_ATTEMPTS):
         task.cancel()
-        await asyncio.wait([task])
-        if not task.cancelled():
-            task.result()
+        await asyncio.wait([task], timeout=STOP_TIMEOUT)
+        if task.done():
+            break
+    else:
+        log.warning("store.left", reason="it did not end in time")
+        return
+    if not task.cancelled():
+        task.result()

@@ -20,7 +20,7 @@ from monitord.store import cells, sums
 from monitord.store.pool import Store
 from monitord.store.queries import queries
 from monitord.store.sums import Counts, Ints
-from monitord.store.tiers import MINUTE, Span, ceiling, cover, floor, tier_for, window
+from monitord.store.tiers import DAY, HOUR, MINUTE, Span, ceiling, cover, floor, tier_for, window
 
 
 class RequestSeries(Struct, frozen=True):
@@ -54,7 +54,8 @@ class RequestReader:
         Return what there is to say about the requests of [start, end), Unix seconds.
 
         The window is widened to whole minutes, or to hours above 2 days and where minutes are not
-        kept any more; `seconds` of the answer is what was asked for. None: nothing was recorded.
+        kept any more; `seconds` of the answer is what was counted of it so far. None: nothing was
+        recorded.
 
         Raises StoreUnreachable, StoreError.
         """
@@ -63,15 +64,15 @@ class RequestReader:
         rows = await self._rows(cover(first, last), first, last)
         if not rows:
             return None
-        return await asyncio.to_thread(summed, rows, end - start)
+        return await asyncio.to_thread(summed, rows, min(last, max(now, first + MINUTE)) - first)
 
     async def points(self, start: float, end: float, step: float) -> RequestSeries:
         """
         Return the requests of [start, end) in points of `step` seconds at multiples of the step.
 
         The step is whole minutes or divides one; see tiers.step_for for one that keeps the answer
-        quick. Nothing is kept finer than a minute: shorter points have the figures of their minute
-        and its count in equal parts.
+        quick. Nothing is kept finer than a minute, and of old times than an hour or a day: shorter
+        points have the figures of that and its count in equal parts.
 
         Raises StoreUnreachable, StoreError. ValueError: the step does not fit minutes.
         """
@@ -79,9 +80,21 @@ class RequestReader:
         if whole != step or whole <= 0 or (whole % MINUTE and MINUTE % whole):
             raise ValueError(f"step: expected a divisor or multiple of 60 seconds, got {step}")
         first, last = floor(start, whole), ceiling(end, whole)
-        since, until = floor(first, MINUTE), ceiling(last, MINUTE)
-        rows = await self._rows([Span(tier_for(whole), since, until)], since, until)
-        return await asyncio.to_thread(series, rows, range(first, last, whole))
+        tier = self._kept_tier(tier_for(whole), first)
+        since, until = floor(first, tier), ceiling(last, tier)
+        rows = await self._rows([Span(tier, since, until)], since, until)
+        return await asyncio.to_thread(series, rows, range(first, last, whole), tier)
+
+    def _kept_tier(self, tier: int, first: int) -> int:
+        """Return the tier, or the next one that is still kept of this moment, Unix seconds."""
+        kept = self._store.retention
+        # A chart of just the time minutes are kept begins a little before it, on a round border.
+        age = time.time() - HOUR - first
+        if tier == MINUTE and age > kept.rollup_minutes:
+            tier = HOUR
+        if tier == HOUR and age > kept.rollup_hours:
+            tier = DAY
+        return tier
 
     async def _rows(self, spans: Sequence[Span], since: int, until: int) -> list[Mapping[str, Any]]:
         async with self._store.connection() as connection:
@@ -147,13 +160,13 @@ def summed(rows: Sequence[Mapping[str, Any]], seconds: float) -> RequestStats:
     return RequestStats(**figures, seconds=seconds)
 
 
-def series(rows: Sequence[Mapping[str, Any]], times: range) -> RequestSeries:
-    """Return the points of rollup rows: each of those whose start lies in it, or of its minute."""
+def series(rows: Sequence[Mapping[str, Any]], times: range, tier: int) -> RequestSeries:
+    """Return the points of a tier's rows: of those that start in each, or of the one it is in."""
     names = Points.__slots__[1:]
     if not rows:
         empty: dict[str, list[Any]] = {name: [None] * len(times) for name in names}
         return RequestSeries(times.step, list(times), **empty)
-    grain = max(times.step, MINUTE)
+    grain = max(times.step, tier)
     starts = np.fromiter((row["start"].timestamp() for row in rows), np.float64, len(rows))
     points = put_together(rows, starts.astype(np.int64) // grain)
     wanted = np.fromiter(times, np.int64, len(times)) // grain

@@ -12,6 +12,7 @@ import structlog
 
 from monitord import settings
 from monitord.errors import MonitordError, StoreUnreachable
+from monitord.store.failures import describe
 from monitord.store.partitions import TABLES, Partitions, day_in, day_of, start_of
 from monitord.store.pool import Store
 from monitord.store.queries import queries
@@ -80,6 +81,9 @@ class Keeper:
                     await self.drop(time.time(), time.monotonic())
             except MonitordError as error:
                 log.info("retention.postponed", reason=str(error))
+                await self._sleep(RETRY_SECONDS)
+            except Exception as error:
+                log.error("retention.failed", reason=describe(error), exc_info=error)
                 await self._sleep(RETRY_SECONDS)
             else:
                 await self._sleep(FIRST_DROP_AFTER_SECONDS if early else EVERY_SECONDS)

@@ -166,12 +166,13 @@ async def test_recreated_database_is_noticed(
     """
     endpoints = Dictionaries(store).endpoints
     before = await endpoints.numbers([("shop", "GET", f"/{n}") for n in range(3)])
+    epoch = store.epoch
     await sql.execute("DROP SCHEMA public CASCADE; CREATE SCHEMA public")
     await sql.execute(
         "SELECT pg_terminate_backend(pid) FROM pg_stat_activity WHERE application_name = 'monitord'"
     )
     async with asyncio.timeout(20):
-        while store.epoch == 0 or not store.up:  # noqa: ASYNC110 - a poll needs no hook
+        while store.epoch == epoch or not store.up:  # noqa: ASYNC110 - a poll needs no hook
             await asyncio.sleep(0.02)
 
     after = await endpoints.numbers([("shop", "GET", "/2")])

@@ -17,6 +17,7 @@ from monitord import settings
 from monitord.embedded import EmbeddedPostgres
 from monitord.errors import StoreError, StoreUnreachable
 from monitord.store.failures import Failure, describe, judge
+from monitord.store.migrate import LOCK
 from monitord.store.pool import Store, open_pool
 from monitord.telemetry import Telemetry
 
@@ -91,6 +92,57 @@ async def test_store_that_appears_later_is_migrated_and_used(
         async with store.connection() as connection:
             assert await connection.fetchval("SELECT count(*) FROM hosts") == 1
         assert store.detail == ""
+
+
+@pytest.mark.parametrize(
+    "dsn", ["postgresql://u:hunter2@a..b/x", "postgresql://u:hunter2@127.0.0.1:99999/x"]
+)
+async def test_dsn_nobody_can_dial_is_said(
+    config: settings.Store, telemetry: Telemetry, dsn: str
+) -> None:
+    """
+    A dsn that parses and names no address is a store that is down, and says why.
+    """
+    async with open_pool(config, dsn, "test", telemetry) as store:
+        await until(store, False)
+
+        assert store.detail == "the dsn cannot be understood"
+
+
+async def test_lock_of_another_session_is_said_and_can_be_stopped(
+    own_server: EmbeddedPostgres, config: settings.Store, telemetry: Telemetry
+) -> None:
+    """
+    While another session migrates, the store says so; a server that then freezes is noticed, and
+    does not hold up the stop.
+    """
+    other = await asyncpg.connect(own_server.dsn())
+    await other.execute("SELECT pg_advisory_lock($1, hashtext(current_schema()))", LOCK)
+    async with asyncio.timeout(PATIENCE_SECONDS):
+        async with open_pool(config, own_server.dsn(), "test", telemetry) as store:
+            await until(store, False)
+            assert store.detail == "another session migrates the store; waiting for it"
+            with frozen(own_server):
+                while store.detail != "timed out":  # noqa: ASYNC110 - needs no hook
+                    await asyncio.sleep(0.02)
+    await other.close()
+
+
+async def test_what_was_remembered_is_forgotten_after_a_reconnect(
+    own_server: EmbeddedPostgres, config: settings.Store, telemetry: Telemetry
+) -> None:
+    """
+    A store that comes back may be another one: its epoch is new though nothing was migrated.
+    """
+    async with open_pool(config, own_server.dsn(), "test", telemetry) as store:
+        await store.ready()
+        before = store.epoch
+        assert own_server.pid is not None
+        os.kill(own_server.pid, signal.SIGKILL)
+        await until(store, False)
+        await until(store, True)
+
+        assert store.epoch > before
 
 
 async def test_killed_server_is_reconnected(

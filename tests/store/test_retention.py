@@ -13,7 +13,7 @@ from monitord import settings
 from monitord.model import Batch, Frame, Request
 from monitord.store.partitions import TABLES, Partitions, day_of
 from monitord.store.pool import Store
-from monitord.store.retention import HOLD_SECONDS, Caution, Keeper, over
+from monitord.store.retention import HOLD_SECONDS, RETRY_SECONDS, Caution, Keeper, over
 
 
 SQL = asyncpg.Connection
@@ -228,3 +228,37 @@ async def test_rollups_go_in_portions(keeper: Keeper, sql: SQL) -> None:
     await keeper.drop(NOW, 0)
 
     assert await sql.fetchval("SELECT count(*) FROM request_rollups") == 52
+
+
+REFUSE = """
+CREATE FUNCTION refuse() RETURNS event_trigger LANGUAGE plpgsql AS
+    $$ BEGIN RAISE EXCEPTION 'refused' USING ERRCODE = '22000'; END $$;
+CREATE EVENT TRIGGER refuse ON ddl_command_start EXECUTE FUNCTION refuse();
+"""
+
+
+async def test_error_of_a_row_is_tried_again(
+    store: Store, config: settings.Store, sql: SQL
+) -> None:
+    """
+    Whatever the database answers, the keeper waits and goes on: it never ends the daemon.
+    """
+    waited: list[float] = []
+
+    async def sleep(seconds: float) -> None:
+        waited.append(seconds)
+        if len(waited) == 1:
+            await sql.execute("DROP EVENT TRIGGER refuse")
+        else:
+            await asyncio.get_running_loop().create_future()
+
+    await sql.execute(REFUSE)
+    async with asyncio.TaskGroup() as group:
+        running = group.create_task(Keeper(store, config.retention, sleep).run())
+        async with asyncio.timeout(20):
+            while len(waited) < 2:  # noqa: ASYNC110 - a poll needs no hook in the product
+                await asyncio.sleep(0.01)
+        running.cancel()
+
+    assert waited[0] == RETRY_SECONDS
+    assert await partitions(sql) == names(0, -1, -2)
