@@ -39,13 +39,11 @@ from monitord.http.respond import answer, refusal
 from monitord.http.sources import SAMPLE_MEMORY, in_time, memory, stored
 from monitord.http.summary import summary as make_summary
 from monitord.http.trails import draw_sparks, spark_age
+from monitord.intake.bus import HELD_LINES
 
 
 # An acknowledged request must be counted within 2 s; several pages asking at once cost one reading.
 FRESH_SECONDS = 0.5
-
-# So many log lines the bus holds at most.
-HELD = 1_000
 
 
 async def get_overview(app: web.Application, range_seconds: float) -> Overview:
@@ -129,6 +127,6 @@ async def logs(request: web.Request) -> web.Response:
         return answer(LogEntries(lines, found.next, found.gap, found.searched_since))
     except (StoreError, StoreUnreachable) as error:
         page = Page(line_filter(level, text), limit, before, start, end)
-        held = [entry(line) for line in page.of(ports.bus.recent(HELD).lines)]
+        held = [entry(line) for line in page.of(ports.bus.recent(HELD_LINES).lines)]
         note = f"{error}; these are the newest lines, from memory"
         return answer(LogEntries(held, source="memory", note=note))

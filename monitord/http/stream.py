@@ -21,15 +21,14 @@ from monitord.http.lines import Encoder, LineFilter, line_filter
 from monitord.http.parameters import LEVEL, TEXT
 from monitord.http.respond import refusal
 from monitord.http.throttle import NoSeat
-from monitord.intake.bus import Gap, Recent, Watcher
+from monitord.intake.bus import HELD_LINES, Gap, Recent, Watcher
 from monitord.model import LogLine
 
 
 RETRY_MS = 3_000
 
-# How many lines a new client gets at once, of those that the bus still holds.
+# How many lines a new client gets at once; one that comes back gets all it has not seen.
 TAIL = 100
-HELD = 1_000
 
 # What is handed to the socket at once: small enough for a slow but live reader to take it in time.
 CHUNK_BYTES = 32 * 1024
@@ -83,7 +82,7 @@ async def tail(request: web.Request) -> web.StreamResponse:
     try:
         with request.app[SEATS].take(request[PEER].address), ports.bus.watch() as watcher:
             # No await between the two: together they hold each line exactly once.
-            recent = ports.bus.recent(HELD, request.headers.get("Last-Event-ID") or None)
+            recent = ports.bus.recent(HELD_LINES, request.headers.get("Last-Event-ID") or None)
             with ports.telemetry.watchers.track_inprogress():
                 return await _stream(request, recent, watcher, wanted)
     except NoSeat as full:
@@ -104,7 +103,8 @@ async def _stream(
     ) as stream:
         await stream.open(gap=recent.gap)
         held = [line for line in recent.lines if wanted.keeps(line)]
-        await stream.send_lines(held[-TAIL:], encoder)
+        resumed = bool(request.headers.get("Last-Event-ID")) and not recent.gap
+        await stream.send_lines(held if resumed else held[-TAIL:], encoder)
         async for news in watcher:
             if not request.app[GATE].still(request[IDENTITY]):
                 break

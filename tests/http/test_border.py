@@ -153,7 +153,7 @@ async def test_headers_of_every_answer(served: Served, browser: aiohttp.ClientSe
                 "default-src 'none'",
                 "script-src 'self'",
                 "style-src 'self'",
-                "img-src 'self' data:",
+                "img-src 'self'",
                 "font-src 'self'",
                 "connect-src 'self'",
                 "form-action 'self'",

@@ -186,6 +186,17 @@ async def test_resume(served: Served) -> None:
         assert (await reader.messages(len(expected))) == expected
 
 
+async def test_resume_after_many_lines(served: Served) -> None:
+    """
+    A client that comes back gets every line it has not seen, more than a new client would.
+    """
+    seen = served.say("seen")
+    served.say(*(f"{number}" for number in range(500)))
+
+    async with watching(served, **{"Last-Event-ID": f"{WRITER}-{seen}-0"}) as reader:
+        assert await reader.messages(500) == [f"{number}" for number in range(500)]
+
+
 @pytest.mark.parametrize("cursor", ["1-1-0", "nonsense", "9" * 4_000, f"{WRITER + 1}-1-0"])
 async def test_resume_from_what_is_not_held(served: Served, cursor: str) -> None:
     """
