@@ -163,14 +163,18 @@ def make_settings(folder: Path, **web: Any) -> Settings:
 
 @contextlib.asynccontextmanager
 async def opened(
-    folder: Path, dsn: str, bus: Bus | None = None, **web: Any
+    folder: Path, dsn: str, bus: Bus | None = None, ahead: float = 0.0, **web: Any
 ) -> AsyncIterator[House]:
-    """Open a house on the store at `dsn`, with this bus; the other arguments are keys of `web:`."""
+    """
+    Open a house on the store at `dsn`, with this bus; the other arguments are keys of `web:`.
+
+    Its clock is `ahead` by so many seconds when it names its run.
+    """
     settings = make_settings(folder, **web)
     telemetry = Telemetry()
     queue = Queue(settings.store.queue_events, telemetry)
     window, bus = Window(), bus or Bus()
-    intake = Intake(int(time.time() * 1000), queue, window, bus)
+    intake = Intake(int((time.time() + ahead) * 1000), queue, window, bus)
     for name, kind in TARGETS.items():
         window.expect(name, kind)
     async with open_pool(Store(), dsn, settings.instance, telemetry) as store:

@@ -262,11 +262,15 @@ async def test_dropped_lines_leave_a_mark(
         await screenshot(page, "gap")
 
 
-async def test_stream_comes_back_by_itself(open_house: OpenHouse, visit: Visit) -> None:
+@pytest.mark.parametrize("ahead", [0.0, 3_600.0])
+async def test_stream_comes_back_by_itself(
+    open_house: OpenHouse, visit: Visit, ahead: float
+) -> None:
     """
-    After a restart of monitord the log goes on, no line twice, with a mark for what may be missing.
+    After a restart of monitord the log goes on, no line twice, with a mark for what may be missing;
+    also when the clock was put back meanwhile.
     """
-    async with open_house() as first:
+    async with open_house(ahead=ahead) as first:
         page = await visit(first.url)
         await live(page)
         first.log("before")

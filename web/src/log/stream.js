@@ -45,7 +45,9 @@ export class LogStream {
     source.addEventListener("message", (event) => this.message(event));
     source.addEventListener("gap", (event) => {
       this.unsure = false; // the server knows, so there is no need to guess
-      this.on.gap(JSON.parse(event.data).dropped);
+      const { dropped } = JSON.parse(event.data);
+      if (dropped === null) this.last = ""; // of another run, whose clock may have been ahead
+      this.on.gap(dropped);
     });
     source.addEventListener("bye", () => this.on.state("stopped"));
     source.addEventListener("error", () => this.failed(source));
