@@ -172,9 +172,9 @@ async def _draw(drawn: Metrics | Requests, source: Source, buckets: Buckets) -> 
 
 
 async def _line(line: Line, source: Source, buckets: Buckets) -> Named:
-    found = await source.metric(line.metric, line.attributes, buckets, "avg")
+    found = await source.metric(line.metric, line.attributes, buckets, "avg", scraped=True)
     if line.minus:
-        others = await source.metric(line.minus, {}, buckets, "avg")
+        others = await source.metric(line.minus, {}, buckets, "avg", scraped=True)
         by_target = {attributes.get("target", ""): values for attributes, values in others}
         return [
             (attributes, less(values, by_target[attributes.get("target", "")]))

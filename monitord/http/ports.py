@@ -71,6 +71,7 @@ class MetricReader(Protocol):
         end: float,
         step: float,
         aggregate: Aggregate | None = None,
+        service: str | None = None,
     ) -> Sequence[tuple[Mapping[str, str], Sequence[float | None]]]: ...
 
     async def names(self) -> Sequence[str]: ...

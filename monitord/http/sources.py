@@ -56,8 +56,20 @@ class Source(Protocol):
     """Gives points per bucket; None where there are none. Raises StoreUnreachable, StoreError."""
 
     async def metric(
-        self, name: str, attributes: Mapping[str, str], buckets: Buckets, aggregate: Aggregate
-    ) -> Named: ...
+        self,
+        name: str,
+        attributes: Mapping[str, str],
+        buckets: Buckets,
+        aggregate: Aggregate,
+        *,
+        scraped: bool = False,
+    ) -> Named:
+        """
+        Return the series that have these attributes; a pushed one's service is its `service`.
+
+        With `scraped` it is those alone that monitord itself has read.
+        """
+        ...
 
     async def requests(self, buckets: Buckets) -> Columns: ...
 
@@ -68,10 +80,17 @@ class _Stored(Struct, frozen=True):
     now: float
 
     async def metric(
-        self, name: str, attributes: Mapping[str, str], buckets: Buckets, aggregate: Aggregate
+        self,
+        name: str,
+        attributes: Mapping[str, str],
+        buckets: Buckets,
+        aggregate: Aggregate,
+        *,
+        scraped: bool = False,
     ) -> Named:
+        service, others = _by_service(attributes, scraped)
         reading = self.metrics.points(
-            name, dict(attributes), buckets.start, buckets.end, buckets.step, aggregate
+            name, others, buckets.start, buckets.end, buckets.step, aggregate, service
         )
         return [(dict(found), list(values)) for found, values in await in_time(reading)]
 
@@ -90,11 +109,18 @@ class _Memory(Struct, frozen=True):
     window: Window
 
     async def metric(
-        self, name: str, attributes: Mapping[str, str], buckets: Buckets, aggregate: Aggregate
+        self,
+        name: str,
+        attributes: Mapping[str, str],
+        buckets: Buckets,
+        aggregate: Aggregate,
+        *,
+        scraped: bool = False,
     ) -> Named:
+        service, others = _by_service(attributes, scraped)
         return [
             (found, collect(((p.at, p.value) for p in points), buckets, _AGGREGATES[aggregate]))
-            for found, points in self.window.series(name, **attributes)
+            for found, points in self.window.series(name, service=service, **others)
         ]
 
     async def requests(self, buckets: Buckets) -> Columns:
@@ -106,6 +132,13 @@ class _Memory(Struct, frozen=True):
             "p99_ms": [None if stats is None else stats.p99_ms for stats in found],
             "per_second": [None if stats is None else stats.per_second for stats in found],
         }
+
+
+def _by_service(attributes: Mapping[str, str], scraped: bool) -> tuple[str | None, dict[str, str]]:
+    """Return whose series are asked for ("": scraped, None: anyone's), and the other attributes."""
+    others = dict(attributes)
+    service = others.pop("service", None)
+    return ("" if scraped else service), others
 
 
 def stored(ports: Ports) -> Source:

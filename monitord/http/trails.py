@@ -87,12 +87,12 @@ async def _trail(source: Source, trail: Trail, buckets: Buckets) -> dict[str, Va
     """Return a trail's values per bucket, by target."""
     wholes: dict[str, Values] = {}
     if trail.over:
-        named = await source.metric(trail.over, {}, buckets, "avg")
+        named = await source.metric(trail.over, {}, buckets, "avg", scraped=True)
         wholes = {attributes.get("target", ""): values for attributes, values in named}
     found: dict[str, Values] = {}
     unknown: Values = [None] * buckets.count
     for attributes, values in await source.metric(
-        trail.metric, trail.attributes, buckets, trail.aggregate
+        trail.metric, trail.attributes, buckets, trail.aggregate, scraped=True
     ):
         target = attributes.get("target", "")
         if trail.over:

@@ -53,6 +53,7 @@ def logs_fit(logs: list[Log], now: float) -> bool:
 def metrics_fit(metrics: list[Metric], now: float) -> bool:
     return not metrics or (
         _times_fit([metric.time for metric in metrics], now)
+        and all([metric.service for metric in metrics])
         and max([len(metric.name) for metric in metrics]) <= METRIC_NAME_CHARACTERS
         and max([len(metric.service) for metric in metrics]) <= NAME_CHARACTERS
         and max([len(metric.unit) for metric in metrics]) <= UNIT_CHARACTERS

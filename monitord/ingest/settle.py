@@ -33,6 +33,9 @@ from monitord.model import LEVELS, METHODS, ErrorInfo, Log, Metric, Request, Sta
 
 Event = Request | Log | Metric
 
+# What was pushed always has a service: what has none was scraped.
+NO_SERVICE = "unknown"
+
 # What other systems call the five levels.
 LEVEL_NAMES = {
     **{name: name for name in LEVELS},
@@ -56,6 +59,13 @@ LEVEL_NAMES = {
 
 def settle_all(events: Sequence[Event], now: float, into: Decoded) -> None:
     """Take the events that keep the rules or can be made to; refuse the others by their index."""
+    if not take_all(events, now, into):
+        for index, event in enumerate(events):
+            settle(index, event, now, into)
+
+
+def take_all(events: Sequence[Event], now: float, into: Decoded) -> bool:
+    """Take the events if all of them keep the rules as they are; else take none, return False."""
     requests = [event for event in events if type(event) is Request]
     logs: list[Log] = []
     metrics: list[Metric] = []
@@ -66,9 +76,8 @@ def settle_all(events: Sequence[Event], now: float, into: Decoded) -> None:
         into.requests += requests
         into.logs += logs
         into.metrics += metrics
-        return
-    for index, event in enumerate(events):
-        settle(index, event, now, into)
+        return True
+    return False
 
 
 def settle(index: int, event: Event, now: float, into: Decoded) -> None:
@@ -118,6 +127,7 @@ def _log_changes(log: Log) -> dict[str, Any]:
 def _metric_changes(metric: Metric) -> dict[str, Any]:
     if not math.isfinite(metric.value):
         raise Refused(Code.INVALID_FIELD, "value: expected a finite number")
+    changes = {} if metric.service else {"service": NO_SERVICE}
     _check_length("name", metric.name, METRIC_NAME_CHARACTERS)
     _check_length("service", metric.service, NAME_CHARACTERS)
     _check_length("unit", metric.unit, UNIT_CHARACTERS)
@@ -130,7 +140,7 @@ def _metric_changes(metric: Metric) -> dict[str, Any]:
     for key, value in metric.attributes.items():
         _check_length("a key of attributes", key, KEY_CHARACTERS)
         _check_length(f"attributes.{key}", value, NAME_CHARACTERS)
-    return {}
+    return changes
 
 
 def _shared_changes(event: Request | Log) -> dict[str, Any]:

@@ -6,7 +6,7 @@ import time
 
 from collections.abc import Callable
 
-from monitord.intake.samples import Point, Samples
+from monitord.intake.samples import SKEW_SECONDS, Point, Samples
 from monitord.intake.targets import Targets
 from monitord.intake.traffic import Traffic
 from monitord.latency import RequestStats
@@ -17,7 +17,8 @@ class Window:
     """
     Samples of 15 minutes, requests of 60 minutes, and the state of every target.
 
-    Answers come from memory alone and are the same whether the store is up or not.
+    Answers come from memory alone and are the same whether the store is up or not. Samples are read
+    of what was scraped; with a `service` of what that one pushed, with None of both.
     """
 
     def __init__(self, now: Callable[[], float] = time.time) -> None:
@@ -54,27 +55,40 @@ class Window:
         """Return the requests of each of `count` steps of `step` seconds from `start`."""
         return self._traffic.points(start, step, count, self._now())
 
-    def latest(self, name: str, /, *, within: float = 60.0, **attributes: str) -> Point | None:
+    def latest(
+        self,
+        name: str,
+        /,
+        *,
+        within: float = 60.0,
+        service: str | None = "",
+        **attributes: str,
+    ) -> Point | None:
         """Return the newest point, not older than `within` seconds, of all series that match."""
         now = self._now()
-        points = [series.points[-1] for series in self._samples.matching(name, attributes, now)]
+        matching = self._samples.matching(name, attributes, now, service)
+        points = [point for series in matching if (point := series.latest(now)) is not None]
         newest = max(points, key=lambda point: point.at, default=None)
         return newest if newest is not None and newest.at >= now - within else None
 
-    def series(self, name: str, /, **attributes: str) -> list[tuple[dict[str, str], list[Point]]]:
+    def series(
+        self, name: str, /, *, service: str | None = "", **attributes: str
+    ) -> list[tuple[dict[str, str], list[Point]]]:
         """Return the attributes and points, oldest first, of all series that match."""
         return [
             (dict(series.attributes), list(series.points))
-            for series in self._samples.matching(name, attributes, self._now())
+            for series in self._samples.matching(name, attributes, self._now(), service)
         ]
 
-    def total(self, name: str, seconds: float, /, **attributes: str) -> float | None:
+    def total(
+        self, name: str, seconds: float, /, *, service: str | None = "", **attributes: str
+    ) -> float | None:
         """Return the sum of a counter's increments in `seconds`; None when there is no sample."""
         now = self._now()
         values = [
             point.value
-            for series in self._samples.matching(name, attributes, now)
+            for series in self._samples.matching(name, attributes, now, service)
             for point in series.points
-            if point.at > now - seconds
+            if now - seconds < point.at <= now + SKEW_SECONDS
         ]
         return sum(values) if values else None

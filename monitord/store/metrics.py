@@ -45,13 +45,15 @@ class MetricReader:
         end: float,
         step: float,
         aggregate: Aggregate | None = None,
+        service: str | None = None,
     ) -> list[tuple[dict[str, str], list[float | None]]]:
         """
         Return every series of a name with at least these attributes, in points of `step` seconds.
 
         Points begin at `start`. The aggregate says what a point is of its samples; without one a
         counter's is the sum (samples are increments), any other's the average. None where there
-        was no sample. At most MOST_SERIES series, oldest first.
+        was no sample. At most MOST_SERIES series, oldest first: those a service pushed, those that
+        were scraped (""), or all (None). A service is among the attributes as `service`.
 
         Raises StoreUnreachable, StoreError.
         """
@@ -61,6 +63,7 @@ class MetricReader:
                 host_id=self._store.host_id,
                 name=name,
                 attributes=json.dumps(dict(attributes)),
+                service=service,
                 most=MOST_SERIES,
             )
             found = {row["series_id"]: row async for row in matching}
@@ -70,7 +73,7 @@ class MetricReader:
                 for row in await self._rows(connection, question, start, end, step):
                     place = round((row["start"].timestamp() - start) / step)
                     values[row["series_id"]][place] = row[question.column]
-        return [(json.loads(found[number]["attributes"]), values[number]) for number in found]
+        return [(_attributes(row), values[number]) for number, row in found.items()]
 
     async def _rows(
         self, connection: Connection, question: Question, start: float, end: float, step: float
@@ -109,6 +112,13 @@ class MetricReader:
             "hours_until": hours_end,
             "minutes_until": max(hours_end, minutes_end),
         }
+
+
+def _attributes(row: Mapping[str, Any]) -> dict[str, str]:
+    attributes: dict[str, str] = json.loads(row["attributes"])
+    if row["service"]:
+        attributes.setdefault("service", row["service"])
+    return attributes
 
 
 def whole(start: float, step: float, tier: int) -> bool:

@@ -79,16 +79,18 @@ FROM series
 WHERE host_id = :host_id::int2
 ORDER BY name;
 
--- name: matching_series(host_id, name, attributes, most)
--- The series of a name that have at least these attributes.
+-- name: matching_series(host_id, name, attributes, service, most)
+-- The series of a name that have at least these attributes: of a service, of none (''), of any (null).
 SELECT
     series_id,
     kind,
+    service,
     attributes
 FROM series
 WHERE host_id = :host_id::int2
   AND name = :name
   AND attributes @> :attributes::jsonb
+  AND (:service::text IS NULL OR service = :service::text)
 ORDER BY series_id
 LIMIT :most::int8;
 

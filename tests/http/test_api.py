@@ -86,9 +86,9 @@ async def test_summary(stored: Served, browser: aiohttp.ClientSession) -> None:
     assert api.pop("p50_latency_ms") == pytest.approx(10, rel=0.006)
     assert api.pop("p95_latency_ms") == pytest.approx(10, rel=0.006)
     assert api.pop("p99_latency_ms") == pytest.approx(10, rel=0.006)
+    assert api.pop("requests_per_second") >= 0.027  # of an hour, or of what is counted of it so far
     assert api == {
         "request_count": 100,
-        "requests_per_second": 0.0278,
         "error_count": 4,
         "error_rate": 4.0,
     }
@@ -162,10 +162,13 @@ async def test_summary_without_a_store(served: Served, browser: aiohttp.ClientSe
 
 async def test_summary_of_nothing(stored: Served, browser: aiohttp.ClientSession) -> None:
     """
-    Before the first reading everything is null: unknown, not zero.
+    Before the first reading everything is null, unknown, not zero; only requests are counted.
     """
     found = await get(stored, browser, SUMMARY)
 
+    counted = {key: value for key, value in found["api"].items() if value is not None}
+    assert counted == {"request_count": 0, "requests_per_second": 0.0, "error_count": 0}
+    del found["api"]
     assert {value for group in found.values() for value in group.values()} == {None}
 
 
@@ -191,9 +194,23 @@ async def test_overview(stored: Served, browser: aiohttp.ClientSession) -> None:
     assert rows["redis_evicted_keys"]["state"] == "warning"
     assert [item["text"] for item in found["banner"]["items"]] == [
         "Redis: Evicted keys (5 min) 3, above 0",
-        "PostgreSQL: Slow queries (> 100 ms) 2, above 0",
+        "PostgreSQL: Slow queries 2, above 0",
         "System: Disk used 90.0 GiB of 100 GiB (90.0 %), above 80.0 %",
     ]
+
+
+async def test_figures_of_now_are_new_in_every_range(
+    served: Served, browser: aiohttp.ClientSession
+) -> None:
+    """
+    However far back the range looks, what is of now is worked out anew at each refresh.
+    """
+    path = "/api/v1/overview?range=30d"
+    first = (await get(served, browser, path))["generated_at"]
+
+    async with asyncio.timeout(5):
+        while (await get(served, browser, path))["generated_at"] == first:
+            await asyncio.sleep(0.05)
 
 
 async def test_losses_are_told(served: Served, browser: aiohttp.ClientSession) -> None:
@@ -202,12 +219,32 @@ async def test_losses_are_told(served: Served, browser: aiohttp.ClientSession) -
     """
     served.sample("monitord.queue.dropped", 120.0, target="monitord")
     served.sample("monitord.ingest.rejected", 5.0, target="monitord")
+    served.sample("monitord.store.refused", 7.0, target="monitord")
+    dropped = {"kind": "counter", "service": "shop", "attributes": {"pid": "7"}}
+    pushed = [("monitord.emit.dropped", 9.0), ("monitord.ingest.kernel_drops", 3.0)]
+    served.offer(metrics=[Metric(time.time(), *metric, **dropped) for metric in pushed])
 
     found = await get(served, browser, "/api/v1/overview")
 
     texts = [(item["state"], item["text"]) for item in found["banner"]["items"]]
     assert ("critical", "monitord: 120 events were dropped because the queue was full") in texts
+    assert ("critical", "monitord: 7 events were refused by the store") in texts
+    assert ("critical", "monitord: 9 events were dropped by an application's emitter") in texts
     assert ("warning", "monitord: 5 events were rejected as malformed") in texts
+    assert not [text for _, text in texts if "by the kernel" in text]
+
+
+async def test_pushed_series_are_no_lines(served: Served, browser: aiohttp.ClientSession) -> None:
+    """
+    What an application pushes under the name of a scraped metric is no line of the page's charts.
+    """
+    fill(served)
+    pushed = Metric(time.time(), "redis.memory.used_bytes", 1.0, service="shop")
+    served.offer(metrics=[pushed])
+
+    found = await get(served, browser, "/api/v1/charts/redis_memory?range=15m")
+
+    assert [series["name"] for series in found["series"]] == ["Used", "Maximum"]
 
 
 @pytest.mark.parametrize(
@@ -277,6 +314,31 @@ async def test_chart_of_several_targets(stored: Served, browser: aiohttp.ClientS
 
     lines = sorted((one["name"], one["target"]) for one in found["series"])
     assert lines == [("cache: Used", "cache"), ("main: Used", "main")]
+
+
+async def test_charts_show_what_was_scraped(
+    served: Served, stored: Served, browser: aiohttp.ClientSession
+) -> None:
+    """
+    A pushed series of a scraped one's name is in no chart, from the store and from memory.
+    """
+    for house in (served, stored):
+        house.sample("redis.memory.used_bytes", 1.0, target="main")
+        attributes = {"target": "main"}
+        house.offer(
+            metrics=[
+                Metric(time.time(), "redis.memory.used_bytes", 9.0, "shop", attributes=attributes)
+            ]
+        )
+    await stored.settled()
+
+    for house in (served, stored):
+        found = await get(house, browser, "/api/v1/charts/redis_memory?range=15m")
+        [used] = found["series"]
+        assert {value for value in used["values"] if value is not None} == {1.0}
+        path = "/api/v1/metrics?name=redis.memory.used_bytes&range=15m"
+        both = await get(house, browser, path)
+        assert sorted(len(one["attributes"]) for one in both["series"]) == [1, 2]
 
 
 async def test_charts_without_a_store(served: Served, browser: aiohttp.ClientSession) -> None:

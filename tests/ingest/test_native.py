@@ -218,6 +218,16 @@ class TestWhatIsTaken:
             "f": "text",
         }
 
+    def test_a_metric_without_a_service_is_of_an_unknown_one(self) -> None:
+        """Only what monitord scrapes itself has no service."""
+        bare = {name: value for name, value in METRIC.items() if name != "service"}
+
+        for raw in (line(bare), line(bare, time="2026-11-23T18:40:00Z"), line(bare, service="")):
+            event = one(raw)
+            assert isinstance(event, Metric)
+            assert event.service == "unknown"
+        assert decode_datagrams([line(METRIC), line(bare)], NOW).metrics[1].service == "unknown"
+
     def test_unknown_fields_are_ignored_and_counted(self) -> None:
         """What is sent by a newer application costs nothing but its unknown fields."""
         decoded = decode_body(line(REQUEST, region="eu", tier=1) + b"\n" + line(LOG, x={}), NOW)

@@ -297,8 +297,69 @@ class TestSamples:
         samples.add(flood, START)
         samples.add([metric(START, 7, target="main")], START)
 
-        assert len(list(samples.matching("m", {"service": "shop"}, START))) == 10
+        assert len(list(samples.matching("m", {}, START, "shop"))) == 10
         assert len(list(samples.matching("m", {"target": "main"}, START))) == 1
+
+    def test_what_is_pushed_is_not_what_was_scraped(self) -> None:
+        """A pushed sample of a scraped name and attributes changes nothing that is scraped."""
+        window = filled(
+            metric(START - 5, 1, target="main"),
+            Metric(START, "m", 9, service="unknown", attributes={"target": "main"}),
+            metric(START - 5, 2, "c", "counter"),
+            Metric(START, "c", 9, service="shop", kind="counter"),
+        )
+
+        assert window.latest("m", target="main") == Point(START - 5, 1)
+        assert window.series("m") == [({"target": "main"}, [Point(START - 5, 1)])]
+        assert window.total("c", 60) == 2
+        assert window.latest("m", service="unknown", target="main") == Point(START, 9)
+        assert window.total("c", 60, service="shop") == 9
+        assert window.total("c", 60, service=None) == 11
+
+    def test_a_clock_set_back(self) -> None:
+        """What was scraped in what is now the future is gone; new values count at once."""
+        clock = Clock()
+        window = filled(metric(START, 1), metric(START, 5, "c", "counter"), clock=clock)
+        clock.now = START - 300
+
+        before = (window.latest("m"), window.total("c", 60), window.series("m"))
+        for _ in range(2):
+            window.add(
+                Batch(
+                    clock.now, metrics=[metric(clock.now, 2), metric(clock.now, 1, "c", "counter")]
+                )
+            )
+            clock.now += 30
+
+        assert before == (None, None, [])
+        assert window.latest("m") == Point(START - 270, 2)
+        assert window.total("c", 300) == 2
+
+    def test_what_an_application_says_is_ahead_is_not_now(self) -> None:
+        """A pushed sample of the near future counts when its time comes, and hides none."""
+        clock = Clock()
+        window = filled(
+            Metric(START + 300, "c", 7, service="shop", kind="counter"),
+            Metric(START, "c", 1, service="shop", kind="counter"),
+            Metric(START + 700, "c", 9, service="shop", kind="counter"),
+            clock=clock,
+        )
+
+        assert window.latest("c", service="shop") == Point(START, 1)
+        assert window.total("c", 60, service="shop") == 1
+        clock.now = START + 300
+        assert window.total("c", 60, service="shop") == 7
+
+    def test_room_is_made_after_the_clock_was_set_back(self) -> None:
+        """The time of the last look through all series is no reason to wait for its return."""
+        samples = Samples(scraped=10)
+        for batch in range(2):
+            now = START + batch * 2_000
+            samples.add([metric(now, 1, disk=f"{batch} {disk}") for disk in range(10)], now)
+
+        samples.add([metric(START, 1, disk=str(disk)) for disk in range(10)], START)
+
+        assert len(list(samples.matching("m", {}, START))) == 10
 
     def test_dead_series_make_room(self) -> None:
         """Series without a recent point give their place to new ones."""

@@ -45,6 +45,24 @@ async def test_series_are_found_by_some_of_their_attributes(store: Store, write:
     assert await reader.names() == ["m", "n"]
 
 
+async def test_pushed_series_stand_apart(store: Store, write: Write) -> None:
+    """
+    Series are asked for by who pushed them, those scraped by nobody; each says whose it is.
+    """
+    scraped = sample(0, 1, target="main")
+    pushed = Metric(AT, "m", 9, service="shop", attributes={"target": "main"})
+    await write([Frame(1, 1, Batch(AT, metrics=[pushed, scraped]))])
+    reader = MetricReader(store)
+
+    async def asked(service: str | None) -> list[tuple[dict[str, str], list[float | None]]]:
+        found = await reader.points("m", {}, AT, AT + 10, 10, service=service)
+        return sorted(found, key=lambda series: series[1][0] or 0)
+
+    assert await asked("") == [({"target": "main"}, [1.0])]
+    assert await asked("shop") == [({"target": "main", "service": "shop"}, [9.0])]
+    assert await asked(None) == await asked("") + await asked("shop")
+
+
 @pytest.mark.parametrize(
     ("kind", "aggregate", "expected"),
     [
