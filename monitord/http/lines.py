@@ -15,6 +15,10 @@ from monitord.http.respond import to_line
 from monitord.model import LEVELS, LogLine
 
 
+KEPT_BYTES = 4 * 1024 * 1024
+KEPT_EVENT_BYTES = 16 * 1024
+
+
 class LineFilter(Struct, frozen=True):
     """
     What a reader wants: lines of a level (OpenTelemetry severity) or worse that hold a text.
@@ -84,11 +88,17 @@ def entry(line: LogLine) -> LogEntry:
 
 
 class Encoder:
-    """Writes each line as a server-sent event once, however many clients get it."""
+    """
+    Writes each line as a server-sent event once, however many clients get it.
 
-    def __init__(self, limit: int = 1_024) -> None:
+    What it keeps is bounded in events and in bytes; a very long event is written for each client.
+    """
+
+    def __init__(self, limit: int = 1_024, limit_bytes: int = KEPT_BYTES) -> None:
         self._limit = limit
+        self._limit_bytes = limit_bytes
         self._events: dict[tuple[int, int, int], bytes] = {}
+        self._bytes = 0
 
     def event(self, line: LogLine) -> bytes:
         """Return `id:` and `data:` of the line; JSON in ASCII, so that no text ends the event."""
@@ -96,7 +106,12 @@ class Encoder:
         event = self._events.get(key)
         if event is None:
             event = f"id: {line.cursor}\r\ndata: {to_line(entry(line))}\r\n\r\n".encode("ascii")
-            if len(self._events) >= self._limit:
-                del self._events[next(iter(self._events))]
-            self._events[key] = event
+            if len(event) <= KEPT_EVENT_BYTES:
+                self._keep(key, event)
         return event
+
+    def _keep(self, key: tuple[int, int, int], event: bytes) -> None:
+        self._events[key] = event
+        self._bytes += len(event)
+        while len(self._events) > self._limit or self._bytes > self._limit_bytes:
+            self._bytes -= len(self._events.pop(next(iter(self._events))))

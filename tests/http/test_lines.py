@@ -107,6 +107,23 @@ def test_what_is_no_number_is_null() -> None:
     assert json.loads(event.split(b"data: ")[1])["fields"] == {"a": None, "b": [None]}
 
 
+def test_encoder_is_bounded_in_bytes() -> None:
+    """
+    Long lines push out more of what is kept; a very long one is not kept at all.
+    """
+    encoder = Encoder(limit_bytes=20_000)
+    first = encoder.event(line("a" * 8_000, index=0))
+    encoder.event(line("b" * 20_000, index=1))
+
+    assert encoder.event(line("a" * 8_000, index=0)) is first
+    assert encoder.event(line("b" * 20_000, index=1)) is not encoder.event(
+        line("b" * 20_000, index=1)
+    )
+    for index in (2, 3):
+        encoder.event(line("c" * 8_000, index=index))
+    assert encoder.event(line("a" * 8_000, index=0)) is not first
+
+
 def test_encoder_is_bounded() -> None:
     """
     A line is written once while it is news; old ones are not held.
