@@ -18,7 +18,7 @@ from monitord.http.answers import (
 )
 from monitord.http.buckets import cut
 from monitord.http.charts import CHARTS, chart, memory_note
-from monitord.http.gather import snapshot
+from monitord.http.gather import request_stats, snapshot
 from monitord.http.intervals import scrape_step
 from monitord.http.keys import MEMO, PORTS
 from monitord.http.lines import Page, entry, line_filter
@@ -47,17 +47,19 @@ FRESH_SECONDS = 0.5
 
 
 async def get_overview(app: web.Application, range_seconds: float) -> Overview:
-    """Return the overview: figures of now, sparklines half a step old at most."""
+    """Return the overview: figures of now; what looks back over the range may be older."""
     ports, memo = app[PORTS], app[MEMO]
     draw = partial(draw_sparks, ports, range_seconds)
+    count = partial(request_stats, ports, range_seconds)
+    # Counting the requests of a month takes longer than those of an hour, and changes less.
+    keep = min(30.0, max(FRESH_SECONDS, range_seconds / 7_200))
 
     async def make() -> Overview:
         sparks = await memo.get(("sparks", range_seconds), spark_age(range_seconds), draw)
-        return overview.build(ports.kpis, await snapshot(ports, range_seconds, sparks))
+        counted = await memo.get(("requests", range_seconds), keep, count)
+        return overview.build(ports.kpis, snapshot(ports, range_seconds, counted, sparks))
 
-    # Counting the requests of a month takes longer than those of an hour, and changes less.
-    keep = min(30.0, max(FRESH_SECONDS, range_seconds / 7_200))
-    found: Overview = await memo.get(("overview", range_seconds), keep, make)
+    found: Overview = await memo.get(("overview", range_seconds), FRESH_SECONDS, make)
     return found
 
 

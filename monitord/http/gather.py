@@ -24,14 +24,22 @@ LOSSES = {
     "monitord.queue.dropped": ("events were dropped because the queue was full", True),
     "monitord.ingest.kernel_drops": ("datagrams were dropped by the kernel", True),
     "monitord.ingest.rejected": ("events were rejected as malformed", False),
+    "monitord.store.refused": ("events were refused by the store", True),
+    "monitord.emit.dropped": ("events were dropped by an application's emitter", True),
 }
+# Told by the applications; all others are monitord's own.
+PUSHED = "monitord.emit.dropped"
 
 
-async def snapshot(ports: Ports, range_seconds: float, sparks: Sparks) -> Snapshot:
+# The statistics of requests, and whether the store gave them.
+Counted = tuple[RequestStats | None, bool]
+
+
+def snapshot(ports: Ports, range_seconds: float, counted: Counted, sparks: Sparks) -> Snapshot:
     """Return the numbers of this instant for all cards and rows."""
     now = ports.now()
     targets = ports.window.targets()
-    stats, from_store = await request_stats(ports, range_seconds, now)
+    stats, from_store = counted
     store = ports.store
     return Snapshot(
         at=now,
@@ -48,14 +56,13 @@ async def snapshot(ports: Ports, range_seconds: float, sparks: Sparks) -> Snapsh
     )
 
 
-async def request_stats(
-    ports: Ports, seconds: float, now: float
-) -> tuple[RequestStats | None, bool]:
+async def request_stats(ports: Ports, seconds: float) -> Counted:
     """
     Return the statistics of the last `seconds`, and whether the store gave them.
 
     Memory stands in, for its last hour at most.
     """
+    now = ports.now()
     try:
         return await in_time(ports.requests.stats(now - seconds, now)), True
     except (StoreError, StoreUnreachable):
@@ -91,11 +98,12 @@ def _asked(kpis: Iterable[Kpi], range_seconds: float) -> set[tuple[str, float]]:
 
 def _losses(ports: Ports, now: float) -> Iterator[Loss]:
     for name, (what, grave) in LOSSES.items():
-        count = ports.window.total(name, LOSS_WINDOW)
+        service, own = (None, {}) if name == PUSHED else ("", {"target": "monitord"})
+        count = ports.window.total(name, LOSS_WINDOW, service=service, **own)
         if count:
             begun = [
                 point.at
-                for _, points in ports.window.series(name)
+                for _, points in ports.window.series(name, service=service, **own)
                 for point in points
                 if point.value > 0 and point.at > now - LOSS_WINDOW
             ]

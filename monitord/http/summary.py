@@ -38,7 +38,7 @@ Number = Callable[[str], float | None]
 
 async def summary(ports: Ports) -> Summary:
     """Return the figures of the last hour and of now."""
-    stats, _ = await request_stats(ports, HOUR, ports.now())
+    stats, _ = await request_stats(ports, HOUR)
     return Summary(
         api=_api(stats),
         redis=_redis(*_first(ports, "redis")),
@@ -67,8 +67,8 @@ def _nothing(name: str) -> float | None:
 
 
 def _api(stats: RequestStats | None) -> SummaryApi:
-    if stats is None:
-        return SummaryApi()
+    if stats is None:  # counted, and there was none
+        return SummaryApi(request_count=0, requests_per_second=0.0, error_count=0)
     errors = stats.errors + stats.client_errors
     return SummaryApi(
         avg_latency_ms=rounded(stats.avg_ms),
@@ -76,7 +76,7 @@ def _api(stats: RequestStats | None) -> SummaryApi:
         p95_latency_ms=rounded(stats.p95_ms),
         p99_latency_ms=rounded(stats.p99_ms),
         request_count=stats.count,
-        requests_per_second=rounded(stats.count / HOUR, 4),
+        requests_per_second=rounded(stats.per_second, 4),
         error_count=errors,
         error_rate=rounded(100 * errors / stats.count) if stats.count else None,
     )

@@ -110,6 +110,51 @@ async def test_refresh_brings_new_figures_and_keeps_the_place(house: House, visi
     await expect(page.locator("#lamp-1")).to_have_attribute("open", "")
 
 
+async def test_page_says_of_when_its_figures_are(house: House, visit: Visit) -> None:
+    """
+    The time beside "Live" is the figures' own, by monitord's clock, whatever the browser's is.
+    """
+    page = await visit(house.url)
+    await page.clock.set_fixed_time(time.time() - 7_200)
+
+    async with page.expect_response(re.compile("/partials/overview")):
+        await page.locator("#refresh").click()
+
+    await expect(page.locator("#link time")).to_have_attribute(
+        "data-unix", await page.locator("[data-banner]").get_attribute("data-generated") or ""
+    )
+    at = await page.locator("#link time").get_attribute("data-unix")
+    assert abs(float(at or 0) - time.time()) < 60
+
+
+async def test_page_has_one_heading(house: House, visit: Visit) -> None:
+    """
+    The page has one heading of the first rank: its name and what it watches.
+    """
+    page = await visit(house.url)
+
+    await expect(page.locator("h1")).to_have_count(1)
+    await expect(page.locator("h1")).to_contain_text("monitord")
+
+
+async def test_series_of_the_same_name(house: House, visit: Visit) -> None:
+    """
+    Two series of one name are two lines of a chart that works.
+    """
+
+    async def twice(route: Route) -> None:
+        answer = await route.fetch()
+        data = await answer.json()
+        await route.fulfill(response=answer, json=data | {"series": data["series"] * 2})
+
+    page = await visit("about:blank")
+    await page.route("**/charts/redis_memory*", twice)
+    await page.goto(house.url)
+
+    await charts_ready(page)
+    await expect(page.locator("#chart-redis_memory [data-legend] li")).to_have_count(6)
+
+
 async def test_page_refreshes_itself_unless_switched_off(
     open_house: OpenHouse, visit: Visit
 ) -> None:

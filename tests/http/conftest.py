@@ -122,6 +122,8 @@ COUNTERS = frozenset(
         "postgres.blocks.read",
         "monitord.queue.dropped",
         "monitord.ingest.rejected",
+        "monitord.store.refused",
+        "monitord.emit.dropped",
     }
 )
 

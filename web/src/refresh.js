@@ -17,8 +17,14 @@ const title = document.title;
 
 let timer = 0;
 let charts = null;
-let lastGood = Date.now();
+let lastGood = Date.now(); // when figures came, by the browser's clock
+let generatedAt = generated(); // of when they are, by monitord's
 let lostSince = 0;
+
+// Unix seconds.
+function generated() {
+  return Number(document.querySelector("[data-banner]").dataset.generated);
+}
 
 function schedule() {
   clearTimeout(timer);
@@ -42,11 +48,12 @@ export function refresh(byHand) {
 function arrived() {
   localise();
   lastGood = Date.now();
+  generatedAt = generated();
   lostSince = 0;
   lost.hidden = true;
   document.body.classList.remove("is-lost");
   const at = link.querySelector("time");
-  at.dataset.unix = String(lastGood / 1000);
+  at.dataset.unix = String(generatedAt);
   localise(link);
   writeTitle();
   charts.notice();
@@ -56,7 +63,7 @@ function arrived() {
 function failed(why) {
   lostSince ||= Date.now();
   const since = moment(lostSince);
-  lost.replaceChildren(icon("critical"), `${why} since ${since}. What stands here is from ${moment(lastGood)}.`);
+  lost.replaceChildren(icon("critical"), `${why} since ${since}. What stands here is from ${moment(generatedAt * 1000)}.`);
   lost.hidden = false;
   document.body.classList.add("is-lost");
   setLink("lost", "No answer");

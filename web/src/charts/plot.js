@@ -45,9 +45,10 @@ function points(times, values) {
   return made;
 }
 
-function line({ name, values }, look, times) {
+// Two series may have the same name; an id tells them apart.
+function line({ name, values }, place, look, times) {
   return {
-    id: name,
+    id: String(place),
     name,
     type: "line",
     data: points(times, values),
@@ -157,7 +158,7 @@ export class Plot {
         useUTC: this.axes.isUtc(),
         xAxis: timeAxis(data.start, data.end, this.axes),
         yAxis,
-        series: seen.map((one, place) => line(one, styles[place], data.times)),
+        series: seen.map((one, place) => line(one, place, styles[place], data.times)),
       },
       { replaceMerge: ["series"] },
     );
