@@ -124,8 +124,8 @@ class Batch(Struct, frozen=True, gc=False):
     """
     What arrived together: one datagram drain, one HTTP body, or one scrape.
 
-    `received_at` is Unix seconds; `size_bytes` is what it arrived as, 0 for what did not arrive as
-    text.
+    `received_at` is Unix seconds; `size_bytes` is what it arrived as and an allowance for its
+    structure, 0 for what did not arrive as text.
     """
 
     received_at: float

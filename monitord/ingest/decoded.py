@@ -6,9 +6,14 @@ import enum
 
 from collections import Counter
 from dataclasses import dataclass, field
+from typing import Any
 
 from monitord.ingest.limits import REPORTED
 from monitord.model import Batch, Log, Metric, Request
+
+
+# What one value inside an event takes in memory, at least, however few bytes it was sent as.
+VALUE_BYTES = 64
 
 
 class Code(enum.StrEnum):
@@ -87,5 +92,24 @@ class Decoded:
             self.refusals.append(Refusal(index, why.code, why.sentence))
 
     def batch(self, received_at: float, size_bytes: int) -> Batch:
-        """Return what was taken, as one batch."""
+        """Return what was taken, as one batch: `size_bytes` as it arrived, and its structure."""
+        size_bytes += VALUE_BYTES * self._values()
         return Batch(received_at, self.requests, self.logs, self.metrics, size_bytes)
+
+    def _values(self) -> int:
+        """Count the values inside events: of `fields`, attributes and tracebacks."""
+        errors = [request.error for request in self.requests if request.error is not None]
+        errors += [log.error for log in self.logs if log.error is not None]
+        return (
+            sum([_count(log.fields) for log in self.logs if log.fields])
+            + sum([len(metric.attributes) for metric in self.metrics])
+            + sum([len(error.frames) for error in errors])
+        )
+
+
+def _count(values: dict[str, Any] | list[Any]) -> int:
+    """Count values, nested ones included; their depth was checked before."""
+    inside = values.values() if isinstance(values, dict) else values
+    return len(values) + sum(
+        [_count(value) for value in inside if type(value) is dict or type(value) is list]
+    )

@@ -9,7 +9,7 @@ from __future__ import annotations
 
 import re
 
-from collections.abc import Sequence
+from collections.abc import Iterator, Sequence
 from typing import Any, cast
 
 import msgspec
@@ -18,7 +18,7 @@ from monitord.ingest.arrays import items
 from monitord.ingest.decoded import Code, Decoded, Refused, TooManyItems
 from monitord.ingest.lenient import lenient
 from monitord.ingest.limits import BODY_ITEMS, ITEM_BYTES
-from monitord.ingest.settle import Event, settle, settle_all
+from monitord.ingest.settle import Event, settle, settle_all, take_all
 from monitord.model import Log, Metric, Request
 
 
@@ -30,6 +30,9 @@ UNSTORABLE = re.compile(rb"\\u(?:0000|[dD][89a-fA-F])")
 # hold everything else up.
 EXPLAINED = 200
 SHORTEST_EVENT = 30
+# Bytes of datagrams looked into event by event before others get a turn, but whole datagrams: some
+# 4 ms, 15 ms for the largest one.
+STEP_BYTES = 16 * 1024
 
 _event: msgspec.json.Decoder[Event] = msgspec.json.Decoder(cast(Any, Request | Log | Metric))
 _events: msgspec.json.Decoder[list[Event]] = msgspec.json.Decoder(
@@ -57,19 +60,27 @@ def decode_body(body: bytes, now: float, limit: int = BODY_ITEMS) -> Decoded:
 def decode_datagrams(datagrams: Sequence[bytes], now: float) -> Decoded:
     """Decode what one drain of the socket gave. No datagram can spoil another."""
     into = Decoded()
-    events = _strict(b"\n".join(datagrams))
-    if events is None:
-        events = []
-        for datagram in datagrams:
-            good = _strict(datagram)
-            if good is not None:
-                events += good
-                continue
-            settle_all(events, now, into)  # first: events stay in the order they came in
-            events = []
-            _decode_datagram(datagram.removeprefix(BOM), now, into)
-    settle_all(events, now, into)
+    for _ in decoding(datagrams, now, into):
+        pass
     return into
+
+
+def decoding(datagrams: Sequence[bytes], now: float, into: Decoded) -> Iterator[None]:
+    """
+    Decode one drain into *into*, pausing after each STEP_BYTES that must be looked into.
+
+    What needs no mending is done without a pause.
+    """
+    events = _strict(b"\n".join(datagrams))
+    if events is not None and take_all(events, now, into):
+        return
+    looked_into = 0
+    for datagram in datagrams:
+        if looked_into + len(datagram) > STEP_BYTES and looked_into:
+            looked_into = 0
+            yield
+        looked_into += len(datagram)
+        _decode_datagram(datagram.removeprefix(BOM), now, into)
 
 
 def _decode_datagram(datagram: bytes, now: float, into: Decoded) -> None:

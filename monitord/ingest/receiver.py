@@ -111,7 +111,7 @@ class Receiver:
             self._counts.count_wrong(decoded)
             return _reply(400, decoded)
         batch = decoded.batch(self._now(), size_bytes)
-        self._check_room(decoded.accepted, size_bytes)
+        self._check_room(decoded.accepted, batch.size_bytes)
         if not self._sink.offer(batch):
             raise web.HTTPServiceUnavailable(
                 text="the queue is full; try again", headers=retry_after(1, 10)

@@ -12,6 +12,7 @@ import contextlib
 import socket
 import time
 
+from collections import deque
 from collections.abc import Callable
 from functools import partial
 from ipaddress import ip_address
@@ -23,7 +24,8 @@ import structlog
 from monitord.errors import SettingsError
 from monitord.ingest import kernel
 from monitord.ingest.counts import Counts
-from monitord.ingest.native import decode_datagrams
+from monitord.ingest.decoded import Decoded
+from monitord.ingest.native import decoding
 from monitord.listen import bound_sockets, is_loopback
 from monitord.model import Sink
 from monitord.settings import Ingest
@@ -36,11 +38,28 @@ BATCH_BYTES = 512 * 1024
 # How long the first datagram of a batch waits for others: each batch costs as much as 300 events.
 HOLD_SECONDS = 0.02
 DATAGRAM_BYTES = 65_536
+# Above this the kernel's buffer keeps what comes, until what was read is decoded.
+BACKLOG_BYTES = 8 * 1024 * 1024
 LAST_TURNS = 1_000
 DROPS_EVERY_SECONDS = 2.0
 KNOWN_SOURCES = 4_096
 
 log = structlog.get_logger()
+
+
+class _Drain:
+    """What one batch is made of, while it is decoded."""
+
+    def __init__(self, datagrams: list[bytes], size_bytes: int, now: float) -> None:
+        self.datagrams = len(datagrams)
+        self.size_bytes = size_bytes
+        self.now = now
+        self.decoded = Decoded()
+        self._steps = decoding(datagrams, now, self.decoded)
+
+    def step(self) -> bool:
+        """Decode further, for some milliseconds at most; say whether that was the end."""
+        return next(self._steps, self) is self
 
 
 class UdpListener:
@@ -73,6 +92,8 @@ class UdpListener:
         self._view = memoryview(self._buffer)
         self._held: list[bytes] = []
         self._held_bytes = 0
+        self._backlog: deque[_Drain] = deque()
+        self._backlog_bytes = 0
         self._flush_timer: asyncio.TimerHandle | None = None
         self._drops_timer: asyncio.TimerHandle | None = None
         self.port = ingest.port
@@ -102,9 +123,12 @@ class UdpListener:
             asyncio.get_running_loop().remove_reader(sock)
             # What has arrived is taken along; a flood must not hold the end up for ever.
             for _turn in range(LAST_TURNS):
-                if not self._turn(sock):
+                read = self._turn(sock)
+                self._finish()
+                if not read:
                     break
         self._flush()
+        self._finish()
         self.read_drops()
         for sock in self._sockets:
             sock.close()
@@ -136,6 +160,8 @@ class UdpListener:
 
     def _turn(self, sock: socket.socket) -> int:
         """Read what is there, up to a full batch; return how many datagrams it was."""
+        if self._backlog_bytes >= BACKLOG_BYTES:
+            return 0
         read = self._receive(sock)
         if len(self._held) >= BATCH_DATAGRAMS or self._held_bytes >= BATCH_BYTES:
             self._flush()
@@ -145,17 +171,45 @@ class UdpListener:
         return read
 
     def _flush(self) -> None:
-        """Decode what is held, and offer it as one batch."""
+        """Decode what is held and offer it as one batch, after those that are not done yet."""
         if self._flush_timer is not None:
             self._flush_timer.cancel()
             self._flush_timer = None
         datagrams, self._held = self._held, []
         size_bytes, self._held_bytes = self._held_bytes, 0
-        now = self._now()
-        decoded = decode_datagrams(datagrams, now)
-        self._telemetry.datagrams.inc(len(datagrams))
+        if not datagrams:
+            return
+        self._backlog.append(_Drain(datagrams, size_bytes, self._now()))
+        self._backlog_bytes += size_bytes
+        if len(self._backlog) == 1:
+            self._decode()
+
+    def _decode(self) -> None:
+        """Decode one step of the backlog; the loop has its turn before the next."""
+        try:
+            self._step()
+        finally:
+            if self._backlog:
+                asyncio.get_running_loop().call_soon(self._decode)
+
+    def _step(self) -> None:
+        if not self._backlog:  # the listener was closed meanwhile
+            return
+        drain = self._backlog[0]
+        if drain.step():
+            self._backlog.popleft()
+            self._backlog_bytes -= drain.size_bytes
+            self._offer(drain)
+
+    def _finish(self) -> None:
+        while self._backlog:
+            self._step()
+
+    def _offer(self, drain: _Drain) -> None:
+        decoded = drain.decoded
+        self._telemetry.datagrams.inc(drain.datagrams)
         self._counts.count(decoded)
-        if decoded.accepted and not self._sink.offer(decoded.batch(now, size_bytes)):
+        if decoded.accepted and not self._sink.offer(decoded.batch(drain.now, drain.size_bytes)):
             self._lost.inc(decoded.accepted)
 
     def _receive(self, sock: socket.socket) -> int:

@@ -8,9 +8,9 @@ from typing import Any
 
 import pytest
 
-from monitord.ingest.decoded import Code, Decoded, TooManyItems
+from monitord.ingest.decoded import VALUE_BYTES, Code, Decoded, TooManyItems
 from monitord.ingest.limits import BODY_ITEMS, ITEM_BYTES, MESSAGE_BYTES, STACK_FRAMES
-from monitord.ingest.native import decode_body, decode_datagrams
+from monitord.ingest.native import STEP_BYTES, decode_body, decode_datagrams, decoding
 from monitord.model import ErrorInfo, Log, Metric, Request, StackFrame
 
 
@@ -605,6 +605,31 @@ class TestBounds:
 
         assert (decoded.accepted, decoded.rejected) == (1, 20_000)
         assert [refusal.index for refusal in decoded.refusals] == list(range(20))
+
+    def test_what_must_be_looked_into_pauses(self) -> None:
+        """A drain that needs mending leaves others a turn; one that needs none is done at once."""
+        odd = b"\n".join([line(REQUEST, region="eu")] * 20)
+        nested = b"\n".join([line(LOG, level="warn", fields={"a": [1]})] * 20)
+        good = b"\n".join([line(REQUEST)] * 20)
+
+        for datagram in (odd, nested):
+            into = Decoded()
+            pauses = sum(1 for _ in decoding([datagram] * 100, NOW, into))
+            assert into.accepted == 2_000
+            assert pauses >= 100 * len(datagram) // STEP_BYTES - 1
+        assert list(decoding([good] * 100, NOW, Decoded())) == []
+
+    def test_structure_is_charged(self) -> None:
+        """What takes much more memory than bytes counts for what it takes."""
+        flat = decode_body(line(LOG, fields={"a": 1, "b": "x"}), NOW)
+        nested = decode_body(line(LOG, fields={"a": [[], [], {"b": [1]}]}), NOW)
+        others = line(METRIC, attributes={"a": "b"}) + b"\n"
+        others += line(REQUEST, error={"type": "E", "frames": [{}, {}]})
+
+        charged = [decoded.batch(NOW, 100).size_bytes for decoded in (flat, nested)]
+
+        assert charged == [100 + 2 * VALUE_BYTES, 100 + 6 * VALUE_BYTES]
+        assert decode_body(others, NOW).batch(NOW, 0).size_bytes == 3 * VALUE_BYTES
 
     def test_sentences_are_short(self) -> None:
         """However large the bad value is, the sentence about it is not."""

@@ -17,6 +17,7 @@ from structlog.testing import capture_logs
 from monitord.errors import SettingsError
 from monitord.ingest import kernel
 from monitord.ingest.udp import BATCH_BYTES, BATCH_DATAGRAMS, UdpListener
+from monitord.model import Batch
 from monitord.settings import Ingest, Udp
 from monitord.telemetry import Telemetry
 
@@ -128,6 +129,40 @@ async def test_a_bad_line_costs_no_neighbour(sink, telemetry) -> None:
         assert (
             counted(telemetry, "ingest_rejected_events_total", protocol="udp", reason=reason) == 1
         )
+
+
+@pytest.mark.parametrize("close_early", [False, True])
+async def test_dear_events_give_others_a_turn(sink, telemetry, close_early: bool) -> None:
+    """A burst that must be looked into is decoded in many turns, whole and in order."""
+    turns_at: list[int] = []
+    turns = 0
+    offer = sink.offer
+
+    def noting(batch: Batch) -> bool:
+        turns_at.append(turns)
+        return offer(batch)
+
+    async def turning() -> None:
+        nonlocal turns
+        while True:
+            turns += 1
+            await asyncio.sleep(0)
+
+    sink.offer = noting
+    odd = b'{"type":"metric","name":"n","service":"s","value":%d,"region":"eu"}'
+    async with UdpListener(ingest(), sink, telemetry) as listener:
+        with sender(listener.port) as send:
+            for number in range(256):
+                send(b"\n".join([odd % number] * 20))
+            send(GOOD % 256)
+        turner = asyncio.create_task(turning())
+        if not close_early:
+            await until(lambda: sink.events == 256 * 20 + 1)
+        turner.cancel()
+
+    values = [metric.value for batch in sink.batches for metric in batch.metrics]
+    assert values == [float(number) for number in range(256) for _ in range(20)] + [256.0]
+    assert close_early or turns_at[0] >= 15
 
 
 async def test_a_full_queue_is_a_counted_loss(sink, telemetry) -> None:
