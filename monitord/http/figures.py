@@ -12,7 +12,7 @@ from monitord.http.answers import State
 from monitord.http.kpis import PLACEHOLDER, Kpi, Limits
 from monitord.http.snapshot import Points, Snapshot
 from monitord.http.values import KINDS, VALUES, RequestValue, TargetValue
-from monitord.model import TargetStatus
+from monitord.model import Reason, TargetStatus
 
 
 class Figure(Struct, frozen=True):
@@ -74,7 +74,7 @@ def _unknown(kpi: Kpi, target: str, reason: str) -> Figure:
 def _known(kpi: Kpi, target: str, snapshot: Snapshot) -> Figure:
     value = _number(kpi.value, target, kpi.window, snapshot)
     if value is None:
-        return _unknown(kpi, target, kpi.absent)
+        return _unknown(kpi, target, _absence(kpi, target, snapshot))
     text = _fill(kpi, target, value, snapshot)
     if kpi.limits is None:
         return Figure(kpi, target, value, text, "ok")
@@ -85,6 +85,20 @@ def _known(kpi: Kpi, target: str, snapshot: Snapshot) -> Figure:
     reason = beyond(kpi.limits, value, VALUES[kpi.value].unit)
     since = None if kpi.window is None else bad_since(points, kpi.limits)
     return Figure(kpi, target, value, text, state, since, reason=reason)
+
+
+def _absence(kpi: Kpi, target: str, snapshot: Snapshot) -> str:
+    """Say why there is no number: there is nothing to count, or it is not known."""
+    value = VALUES[kpi.value]
+    key = (target, kpi.value, kpi.window or snapshot.range_seconds)
+    if isinstance(value, RequestValue) or key in snapshot.empty:
+        return kpi.absent
+    for status in snapshot.targets:
+        if (status.kind, status.target) == (value.kind, target):
+            for problem in status.problems:
+                if problem.reason is not Reason.MISSING:
+                    return f"{problem.what}: {problem.reason}"
+    return "not read yet"
 
 
 def _number(name: str, target: str, window: float | None, snapshot: Snapshot) -> float | None:

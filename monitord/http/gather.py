@@ -40,12 +40,14 @@ def snapshot(ports: Ports, range_seconds: float, counted: Counted, sparks: Spark
     now = ports.now()
     targets = ports.window.targets()
     stats, from_store = counted
+    numbers = dict(_numbers(ports, targets, range_seconds))
     store = ports.store
     return Snapshot(
         at=now,
         range_seconds=range_seconds,
         targets=targets,
-        numbers=dict(_numbers(ports, targets, range_seconds)),
+        numbers={key: number for key, number in numbers.items() if number is not None},
+        empty={key for key, number in numbers.items() if number is None},
         requests={**_windows(ports), None: stats},
         trails=dict(trails(ports, sparks)),
         sparks=sparks,
@@ -77,7 +79,8 @@ def _windows(ports: Ports) -> dict[float | None, RequestStats | None]:
 
 def _numbers(
     ports: Ports, targets: Iterable[TargetStatus], range_seconds: float
-) -> Iterator[tuple[tuple[str, str, float], float]]:
+) -> Iterator[tuple[tuple[str, str, float], float | None]]:
+    """Yield the numbers of the targets that are up; None where it is known that there is none."""
     every = every_of(ports.settings)
     asked = _asked(ports.kpis, range_seconds)
     for status in targets:
@@ -88,7 +91,7 @@ def _numbers(
             value = VALUES[name]
             if isinstance(value, TargetValue) and value.kind == status.kind:
                 number = value.read(view, seconds)
-                if number is not None:
+                if number is not None or value.empty(view, seconds):
                     yield (status.target, name, seconds), number
 
 

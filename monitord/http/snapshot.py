@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Mapping, Sequence
+from collections.abc import Mapping, Sequence, Set
 
 from msgspec import Struct
 
@@ -31,7 +31,8 @@ class Snapshot(Struct, frozen=True):
 
     `numbers` are the targets' by (target, value, window in seconds), `requests` the statistics by
     window (None: of the picked range), `trails` the newest points of a value, oldest first, and
-    `sparks` the same over the picked range. What is not in there is unknown.
+    `sparks` the same over the picked range. What is not in there is unknown, unless it is in
+    `empty`: there all was read, and there is no number.
     """
 
     at: float
@@ -39,6 +40,7 @@ class Snapshot(Struct, frozen=True):
     targets: Sequence[TargetStatus]
     numbers: Mapping[tuple[str, str, float], float]
     requests: Mapping[float | None, RequestStats | None]
+    empty: Set[tuple[str, str, float]] = frozenset()
     trails: Mapping[Key, Points] = {}
     sparks: Mapping[Key, Spark] = {}
     losses: Sequence[Loss] = ()

@@ -70,7 +70,8 @@ class TargetValue(Struct, frozen=True):
     """
     A number of a target of one kind. `read` gets the view and the window in seconds.
 
-    `when_down` is what is known of it while the target is down: for most values, nothing.
+    `when_down` is what is known of it while the target is down: for most values, nothing. `empty`
+    says whether it is known why there is no number: all was read, and there is nothing to divide.
     """
 
     kind: str
@@ -78,6 +79,7 @@ class TargetValue(Struct, frozen=True):
     read: Read
     trail: Trail | None = None
     when_down: float | None = None
+    empty: Callable[[View, float], bool] = lambda view, seconds: False
 
 
 class RequestValue(Struct, frozen=True):
@@ -121,6 +123,15 @@ def share(part: str, rest: str) -> Read:
         return 100 * parts / (parts + rests)
 
     return read
+
+
+def uncounted(part: str, rest: str) -> Callable[[View, float], bool]:
+    """Tell whether both counters were read, and neither grew within the window."""
+
+    def empty(view: View, seconds: float) -> bool:
+        return view.total(part, seconds) == 0 and view.total(rest, seconds) == 0
+
+    return empty
 
 
 def quotient(part: str, whole: str) -> Read:
@@ -180,7 +191,13 @@ def _gauge(kind: str, unit: str, name: str, scale: float = 1.0, **attributes: st
 
 
 def _quotient(kind: str, part: str, whole: str) -> TargetValue:
-    return TargetValue(kind, "percent", quotient(part, whole), Trail(part, 100, over=whole))
+    return TargetValue(
+        kind,
+        "percent",
+        quotient(part, whole),
+        Trail(part, 100, over=whole),
+        empty=lambda view, seconds: view.latest(part) is not None and not view.latest(whole),
+    )
 
 
 _REDIS: dict[str, TargetValue] = {
@@ -194,6 +211,7 @@ _REDIS: dict[str, TargetValue] = {
         "percent",
         share("redis.keyspace.hits", "redis.keyspace.misses"),
         Trail("redis.keyspace.hit_ratio", 100),
+        empty=uncounted("redis.keyspace.hits", "redis.keyspace.misses"),
     ),
     "redis.evicted_keys": TargetValue(
         "redis",
@@ -220,6 +238,7 @@ _POSTGRES: dict[str, TargetValue] = {
         "percent",
         share("postgres.blocks.hit", "postgres.blocks.read"),
         Trail("postgres.cache.hit_ratio", 100),
+        empty=uncounted("postgres.blocks.hit", "postgres.blocks.read"),
     ),
     "postgres.commits_per_second": _gauge("postgres", "per_second", "postgres.commits_per_second"),
     "postgres.database_size": TargetValue(

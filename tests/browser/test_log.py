@@ -197,6 +197,27 @@ async def test_reading_back_stops_the_scrolling(empty_house: House, visit: Visit
     await expect(page.locator("#log-newest")).to_be_hidden()
 
 
+async def test_a_line_with_the_focus_stays(empty_house: House, visit: Visit) -> None:
+    """
+    Who walks the lines by keyboard keeps their place; new lines come when the focus leaves.
+    """
+    page = await visit(empty_house.url)
+    await live(page)
+    empty_house.log("walked")
+    await expect(lines(page)).to_have_count(1)
+    await page.locator("[data-log]").focus()
+    await page.keyboard.press("ArrowDown")
+    await expect(lines(page)).to_be_focused()
+
+    for number in range(120):
+        empty_house.log(f"new {number}")
+
+    await expect(page.locator("#log-newest")).to_have_text("120 new lines")
+    await expect(lines(page)).to_be_focused()
+    await page.locator("#log-newest").click()
+    await expect(lines(page).last).to_contain_text("new 119")
+
+
 async def test_level_filter(empty_house: House, visit: Visit) -> None:
     """
     With a level picked, only lines of that level or worse show, older ones and new ones.

@@ -61,6 +61,7 @@ def overview(**changes: Any) -> Overview:
         "numbers": NUMBERS,
         "requests": {None: FAST, 300.0: FAST, 60.0: FAST},
         "store": StoreState(True, NOW - 600),
+        "empty": {("main", "redis.memory_percent", 60.0)},
     }
     return build(KPIS, Snapshot(**(given | changes)))
 
@@ -171,8 +172,9 @@ def test_unknown_is_not_zero() -> None:
     Without look-ups there is no hit rate; that is no reason to worry either.
     """
     numbers = {key: value for key, value in NUMBERS.items() if key[1] != "redis.hit_rate"}
+    empty = {("main", "redis.hit_rate", 60.0)}
 
-    found = overview(numbers=numbers, requests={None: None, 300.0: None, 60.0: None})
+    found = overview(numbers=numbers, empty=empty, requests={None: None, 300.0: None, 60.0: None})
 
     assert (card(found, "redis_hit_rate").value, card(found, "redis_hit_rate").text) == (
         None,
@@ -181,6 +183,20 @@ def test_unknown_is_not_zero() -> None:
     assert card(found, "redis_hit_rate").state == "unknown"
     assert row(found, "api_request_count").value is None
     assert found.banner.state == "ok"
+
+
+def test_what_was_not_read_is_not_absent() -> None:
+    """
+    That there are no look-ups, or no limit, is said only when it is known; else why it is not.
+    """
+    late = target("main", "postgres", problems=(Problem("statistics", Reason.TIMEOUT),))
+    numbers = {key: value for key, value in NUMBERS.items() if "hit" not in key[1]}
+
+    found = overview(targets=(WELL[0], late, WELL[2]), numbers=numbers, empty=frozenset())
+
+    assert card(found, "redis_hit_rate").text == "not read yet"
+    assert row(found, "redis_memory_max").text == "not read yet"
+    assert card(found, "postgres_cache_hit").text == "statistics: timed out"
 
 
 def test_thresholds_stand_in_the_banner_worst_first() -> None:

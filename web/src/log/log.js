@@ -52,7 +52,7 @@ function lines(count) {
 }
 
 function show() {
-  const { held, paused, following } = tail;
+  const { held, paused, following, walked } = tail;
   const word = WORDS[panel.dataset.state];
   const waiting = held ? `, ${lines(held)}` : "";
   const lost = dropped ? `, ${dropped.toLocaleString("en-US")} dropped` : "";
@@ -60,7 +60,7 @@ function show() {
   if (stateText.textContent !== said) stateText.textContent = said;
   panel.toggleAttribute("data-paused", paused);
   pauseButton.setAttribute("aria-pressed", String(paused));
-  newest.hidden = following || paused;
+  newest.hidden = paused || (following && !(walked && held));
   newest.querySelector("[data-count]").textContent = held ? lines(held) : "Newest";
   const filtered = level.value || text.value.trim();
   empty.hidden = list.childElementCount > 0;

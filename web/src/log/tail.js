@@ -17,7 +17,13 @@ export class Tail {
     this.following = true;
     this.frame = 0;
     list.addEventListener("scroll", () => this.scrolled(), { passive: true });
+    list.addEventListener("focusout", () => this.schedule());
     new ResizeObserver(() => this.following && this.toEnd()).observe(list);
+  }
+
+  // While a line has the keyboard's focus none is removed, for the focus would be lost with it.
+  get walked() {
+    return this.list.querySelector(".line:focus-visible") !== null;
   }
 
   get held() {
@@ -60,7 +66,7 @@ export class Tail {
   schedule() {
     this.frame ||= requestAnimationFrame(() => {
       this.frame = 0;
-      if (this.paused || !this.following) this.onChange();
+      if (this.paused || !this.following || this.walked) this.onChange();
       else this.write();
     });
   }
