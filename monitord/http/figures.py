@@ -6,6 +6,7 @@ from collections.abc import Sequence
 from itertools import dropwhile, takewhile
 
 from msgspec import Struct
+from msgspec.structs import replace
 
 from monitord.http import units
 from monitord.http.answers import State
@@ -32,10 +33,21 @@ def figures(kpi: Kpi, snapshot: Snapshot) -> list[Figure]:
     """Return the figure of each target it applies to, in the order of the settings; never empty."""
     kind = VALUES[kpi.value].kind
     if kind == "api":
-        return [_known(kpi, "", snapshot)]
+        return [_shown(_known(kpi, "", snapshot), snapshot)]
     targets = [status for status in snapshot.targets if status.kind == kind]
     found = [_of_target(kpi, status, snapshot) for status in targets]
-    return found or [_unknown(kpi, "", f"no {KINDS[kind]} target is configured")]
+    found = found or [_unknown(kpi, "", f"no {KINDS[kind]} target is configured")]
+    return [_shown(figure, snapshot) for figure in found]
+
+
+def _shown(figure: Figure, snapshot: Snapshot) -> Figure:
+    """Return the figure with the window it was read over, which its title may name."""
+    kpi = figure.kpi
+    value, window = VALUES[kpi.value], kpi.window
+    if window is not None and isinstance(value, TargetValue) and value.counted:
+        window = max(window, snapshot.within.get((value.kind, figure.target), 0.0))
+    title = kpi.title.replace("{window}", units.span(window or snapshot.range_seconds))
+    return replace(figure, kpi=replace(kpi, window=window, title=title))
 
 
 def worst(found: Sequence[Figure]) -> Figure:

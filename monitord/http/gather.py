@@ -46,6 +46,7 @@ def snapshot(ports: Ports, range_seconds: float, counted: Counted, sparks: Spark
         at=now,
         range_seconds=range_seconds,
         targets=targets,
+        within={key: fresh(every) for key, every in every_of(ports.settings).items()},
         numbers={key: number for key, number in numbers.items() if number is not None},
         empty={key for key, number in numbers.items() if number is None},
         requests={**_windows(ports), None: stats},

@@ -32,7 +32,8 @@ class Snapshot(Struct, frozen=True):
     `numbers` are the targets' by (target, value, window in seconds), `requests` the statistics by
     window (None: of the picked range), `trails` the newest points of a value, oldest first, and
     `sparks` the same over the picked range. What is not in there is unknown, unless it is in
-    `empty`: there all was read, and there is no number.
+    `empty`: there all was read, and there is no number. `within` is, by (kind, target), the
+    shortest window in seconds that counters are looked back over.
     """
 
     at: float
@@ -41,6 +42,7 @@ class Snapshot(Struct, frozen=True):
     numbers: Mapping[tuple[str, str, float], float]
     requests: Mapping[float | None, RequestStats | None]
     empty: Set[tuple[str, str, float]] = frozenset()
+    within: Mapping[tuple[str, str], float] = {}
     trails: Mapping[Key, Points] = {}
     sparks: Mapping[Key, Spark] = {}
     losses: Sequence[Loss] = ()

@@ -75,3 +75,8 @@ UNITS: dict[str, Callable[[float], str]] = {
     "per_second": per_second,
     "yes_no": yes_no,
 }
+
+
+def span(seconds: float) -> str:
+    """Return a window as text: `90 s`, `5 min`."""
+    return f"{seconds / 60:.0f} min" if seconds % 60 == 0 else f"{seconds:.0f} s"

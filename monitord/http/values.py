@@ -70,7 +70,8 @@ class TargetValue(Struct, frozen=True):
     """
     A number of a target of one kind. `read` gets the view and the window in seconds.
 
-    `when_down` is what is known of it while the target is down: for most values, nothing. `empty`
+    `when_down` is what is known of it while the target is down: for most values, nothing.
+    `counted` is what looks back over the window, all others are the newest sample. `empty`
     says whether it is known why there is no number: all was read, and there is nothing to divide.
     """
 
@@ -79,6 +80,7 @@ class TargetValue(Struct, frozen=True):
     read: Read
     trail: Trail | None = None
     when_down: float | None = None
+    counted: bool = False
     empty: Callable[[View, float], bool] = lambda view, seconds: False
 
 
@@ -211,6 +213,7 @@ _REDIS: dict[str, TargetValue] = {
         "percent",
         share("redis.keyspace.hits", "redis.keyspace.misses"),
         Trail("redis.keyspace.hit_ratio", 100),
+        counted=True,
         empty=uncounted("redis.keyspace.hits", "redis.keyspace.misses"),
     ),
     "redis.evicted_keys": TargetValue(
@@ -218,6 +221,7 @@ _REDIS: dict[str, TargetValue] = {
         "count",
         increase("redis.keys.evicted"),
         Trail("redis.keys.evicted", aggregate="sum"),
+        counted=True,
     ),
     "redis.clients": _gauge("redis", "count", "redis.clients.connected"),
     "redis.commands_per_second": _gauge("redis", "per_second", "redis.commands_per_second"),
@@ -238,6 +242,7 @@ _POSTGRES: dict[str, TargetValue] = {
         "percent",
         share("postgres.blocks.hit", "postgres.blocks.read"),
         Trail("postgres.cache.hit_ratio", 100),
+        counted=True,
         empty=uncounted("postgres.blocks.hit", "postgres.blocks.read"),
     ),
     "postgres.commits_per_second": _gauge("postgres", "per_second", "postgres.commits_per_second"),

@@ -131,6 +131,19 @@ def test_windows() -> None:
     assert found.banner.state == "ok"
 
 
+def test_a_window_is_what_was_looked_back_over() -> None:
+    """
+    Of a target that is seldom read, counters are looked back over longer, and the page says so.
+    """
+    found = overview(within={("redis", "main"): 90.0})
+
+    assert card(found, "redis_hit_rate").window == 90
+    assert row(found, "redis_hit_rate").metric == "Hit rate (90 s)"
+    assert row(found, "redis_evicted_keys").metric == "Evicted keys (5 min)"
+    assert row(found, "postgres_cache_hit").metric == "Cache hit ratio (1 min)"
+    assert row(found, "redis_keys").window == 60
+
+
 def test_a_target_that_is_down_has_no_numbers() -> None:
     """
     An outage is "down since", with its reason first in the banner; never zeros, never a low rate.
