@@ -2,6 +2,7 @@
 PYTHON ?= python3
 VENV   ?= .venv
 BIN    := $(VENV)/bin
+TESTS  ?=
 WEB    := $(shell find web -path web/node_modules -prune -o -path web/dist -prune -o -type f -print)
 
 .PHONY: demo test test-wheel bench check lint types build lock clean help
@@ -16,11 +17,11 @@ test: $(VENV)/.dev  ## every test, on real servers
 	@$(BIN)/python -m pytest
 
 # -P keeps the checkout off sys.path, so that what is imported is what the wheel carries.
-test-wheel: build requirements/dev.lock  ## every test, on the built wheel in an environment of its own
+test-wheel: build requirements/dev.lock  ## every test (or TESTS=...), on the built wheel in an environment of its own
 	@rm -rf $(VENV)-wheel && $(PYTHON) -m venv $(VENV)-wheel
 	@$(VENV)-wheel/bin/python requirements/install requirements/dev.lock
 	@$(VENV)-wheel/bin/python -m pip install --quiet --disable-pip-version-check --no-deps build/monitord-*.whl
-	@$(VENV)-wheel/bin/python -P -m pytest
+	@$(VENV)-wheel/bin/python -P -m pytest $(TESTS)
 
 bench: $(VENV)/.dev  ## measure; prints a table and writes tests/bench/results.json
 	@$(BIN)/python -m tests.bench
