@@ -15,10 +15,9 @@ import asyncpg
 from msgspec import Struct
 
 from monitord.embedded import cluster, sockets
-from monitord.embedded.account import Account, server_account
 from monitord.embedded.binaries import PostgresBinaries, find_postgres, postgres_folders
 from monitord.embedded.child import Child, tail
-from monitord.embedded.lock import FolderLock
+from monitord.embedded.server import EmbeddedServer
 from monitord.embedded.supervisor import Supervisor
 from monitord.errors import EmbeddedError
 
@@ -70,7 +69,7 @@ class PostgresOptions(Struct, frozen=True, kw_only=True):
     stop_timeout: float = 2.0
 
 
-class EmbeddedPostgres:
+class EmbeddedPostgres(EmbeddedServer):
     """
     One PostgreSQL server with its data in *folder*, running from `async with` to its end.
 
@@ -79,15 +78,10 @@ class EmbeddedPostgres:
     """
 
     def __init__(self, folder: Path, options: PostgresOptions | None = None) -> None:
-        self._folder = folder.absolute()
-        self._data = self._folder / "data"
-        self._log = self._folder / "postgres.log"
+        super().__init__("postgres", folder, folder / "data")
         self._options = options or PostgresOptions()
-        self._stack = AsyncExitStack()
-        self._account: Account | None = None
         self._binaries: PostgresBinaries
         self._sockets: Path
-        self._supervisor: Supervisor
 
     @property
     def major(self) -> int:
@@ -99,32 +93,12 @@ class EmbeddedPostgres:
         """Whether pg_stat_statements is preloaded."""
         return self._binaries.has_statements
 
-    @property
-    def pid(self) -> int | None:
-        """The server's process id; None while it is being started again."""
-        return self._supervisor.child.pid if self._supervisor.child else None
-
     def dsn(self, database: str = "postgres", user: str = cluster.SUPERUSER) -> str:
         """Return the address of one database; no password, the socket's folder is private."""
         user, database, host = (quote(x, safe="") for x in (user, database, str(self._sockets)))
         return f"postgresql://{user}@/{database}?host={host}&port={PORT}"
 
-    async def __aenter__(self) -> EmbeddedPostgres:
-        async with AsyncExitStack() as stack:
-            try:
-                await self._enter(stack)
-            except OSError as error:
-                raise EmbeddedError(f"{self._folder}: {error.strerror or error}") from error
-            self._stack = stack.pop_all()
-        return self
-
-    async def __aexit__(self, *_: object) -> None:
-        await self._stack.aclose()
-
-    async def _enter(self, stack: AsyncExitStack) -> None:
-        self._folder.mkdir(mode=0o700, parents=True, exist_ok=True)
-        stack.enter_context(FolderLock(self._folder))
-        self._account = server_account(self._data)
+    async def _prepared(self, stack: AsyncExitStack) -> Supervisor:
         named = self._options.binaries
         self._binaries = await find_postgres(
             self._account, [named] if named else postgres_folders()
@@ -138,10 +112,9 @@ class EmbeddedPostgres:
         self._sockets = sockets.make_folder(record, self._account)
         stack.callback(sockets.forget_folder, record)
         patience = self._options.stop_timeout
-        self._supervisor = Supervisor(
+        return Supervisor(
             "postgres", self._start, [(signal.SIGINT, patience), (signal.SIGQUIT, 1.0)]
         )
-        await stack.enter_async_context(self._supervisor)
 
     def _turn_log(self) -> None:
         if self._log.exists() and self._log.stat().st_size > LOG_LIMIT_BYTES:

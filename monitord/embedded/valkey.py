@@ -14,11 +14,10 @@ from pathlib import Path
 
 from msgspec import Struct
 
-from monitord.embedded.account import Account, server_account
 from monitord.embedded.binaries import find_valkey
 from monitord.embedded.child import Child, tail
 from monitord.embedded.cluster import ENVIRONMENT
-from monitord.embedded.lock import FolderLock
+from monitord.embedded.server import EmbeddedServer
 from monitord.embedded.supervisor import Supervisor
 from monitord.errors import EmbeddedError
 
@@ -46,7 +45,7 @@ class ValkeyOptions(Struct, frozen=True, kw_only=True):
     stop_timeout: float = 2.0
 
 
-class EmbeddedValkey:
+class EmbeddedValkey(EmbeddedServer):
     """
     One Valkey server, running from `async with` to its end; *folder* holds its log and lock.
 
@@ -54,14 +53,10 @@ class EmbeddedValkey:
     """
 
     def __init__(self, folder: Path, options: ValkeyOptions | None = None) -> None:
-        self._folder = folder.absolute()
-        self._log = self._folder / "valkey.log"
+        super().__init__("valkey", folder, folder)
         self._options = options or ValkeyOptions()
-        self._stack = AsyncExitStack()
-        self._account: Account | None = None
         self._program: Path
         self._port = 0
-        self._supervisor: Supervisor
 
     @property
     def port(self) -> int:
@@ -72,32 +67,10 @@ class EmbeddedValkey:
         """The address of its database 0."""
         return f"redis://{HOST}:{self._port}/0"
 
-    @property
-    def pid(self) -> int | None:
-        """The server's process id; None while it is being started again."""
-        return self._supervisor.child.pid if self._supervisor.child else None
-
-    async def __aenter__(self) -> EmbeddedValkey:
-        async with AsyncExitStack() as stack:
-            try:
-                await self._enter(stack)
-            except OSError as error:
-                raise EmbeddedError(f"{self._folder}: {error.strerror or error}") from error
-            self._stack = stack.pop_all()
-        return self
-
-    async def __aexit__(self, *_: object) -> None:
-        await self._stack.aclose()
-
-    async def _enter(self, stack: AsyncExitStack) -> None:
-        self._folder.mkdir(mode=0o700, parents=True, exist_ok=True)
-        stack.enter_context(FolderLock(self._folder))
-        self._account = server_account(self._folder)
+    async def _prepared(self, stack: AsyncExitStack) -> Supervisor:
         self._program = await find_valkey(self._account)
         self._log.unlink(missing_ok=True)
-        patience = self._options.stop_timeout
-        self._supervisor = Supervisor("valkey", self._start, [(signal.SIGTERM, patience)])
-        await stack.enter_async_context(self._supervisor)
+        return Supervisor("valkey", self._start, [(signal.SIGTERM, self._options.stop_timeout)])
 
     async def _start(self) -> Child:
         """
