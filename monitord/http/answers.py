@@ -27,7 +27,8 @@ class Card(Struct, frozen=True):
     One key figure as it is now. `value` is null while unknown, and `text` says why.
 
     `target` is the worst of several targets of a kind. `window` is the seconds the figure looks
-    back. `since` is Unix seconds: when the value went beyond its threshold, or the target down.
+    back. `since` is Unix seconds: when the value was first seen beyond its threshold. Without a
+    target of its kind it is not `configured`.
     """
 
     id: str
@@ -43,6 +44,7 @@ class Card(Struct, frozen=True):
     down_since: float | None = None
     reason: str = ""
     spark: Spark = Spark()
+    configured: bool = True
 
 
 class Row(Struct, frozen=True):
@@ -60,6 +62,7 @@ class Row(Struct, frozen=True):
     since: float | None = None
     down_since: float | None = None
     reason: str = ""
+    configured: bool = True
 
 
 class BannerItem(Struct, frozen=True):

@@ -20,7 +20,7 @@ from monitord.http.buckets import cut
 from monitord.http.charts import CHARTS, chart, memory_note
 from monitord.http.gather import request_stats, snapshot
 from monitord.http.intervals import scrape_step
-from monitord.http.keys import MEMO, PORTS
+from monitord.http.keys import MEMO, ONSETS, PORTS
 from monitord.http.lines import Page, entry, line_filter
 from monitord.http.parameters import (
     AGGREGATE,
@@ -57,7 +57,8 @@ async def get_overview(app: web.Application, range_seconds: float) -> Overview:
     async def make() -> Overview:
         sparks = await memo.get(("sparks", range_seconds), spark_age(range_seconds), draw)
         counted = await memo.get(("requests", range_seconds), keep, count)
-        return overview.build(ports.kpis, snapshot(ports, range_seconds, counted, sparks))
+        found = snapshot(ports, app[ONSETS], range_seconds, counted, sparks)
+        return overview.build(ports.kpis, found)
 
     found: Overview = await memo.get(("overview", range_seconds), FRESH_SECONDS, make)
     return found

@@ -10,14 +10,19 @@ from msgspec.structs import replace
 
 from monitord.http import units
 from monitord.http.answers import State
-from monitord.http.kpis import PLACEHOLDER, Kpi, Limits
+from monitord.http.kpis import PLACEHOLDER, Kpi, Limits, judged
 from monitord.http.snapshot import Points, Snapshot
 from monitord.http.values import KINDS, VALUES, RequestValue, TargetValue
+from monitord.latency import RequestStats
 from monitord.model import Reason, TargetStatus
 
 
 class Figure(Struct, frozen=True):
-    """A judged value. `reason` says why it is bad or unknown; `since` is Unix seconds."""
+    """
+    A judged value. `reason` says why it is bad or unknown; `since` is Unix seconds.
+
+    It is not `configured` when there is no target of its kind.
+    """
 
     kpi: Kpi
     target: str
@@ -27,6 +32,7 @@ class Figure(Struct, frozen=True):
     since: float | None = None
     down_since: float | None = None
     reason: str = ""
+    configured: bool = True
 
 
 def figures(kpi: Kpi, snapshot: Snapshot) -> list[Figure]:
@@ -36,7 +42,9 @@ def figures(kpi: Kpi, snapshot: Snapshot) -> list[Figure]:
         return [_shown(_known(kpi, "", snapshot), snapshot)]
     targets = [status for status in snapshot.targets if status.kind == kind]
     found = [_of_target(kpi, status, snapshot) for status in targets]
-    found = found or [_unknown(kpi, "", f"no {KINDS[kind]} target is configured")]
+    if not found:
+        absent = _unknown(kpi, "", f"no {KINDS[kind]} target is configured")
+        found = [replace(absent, configured=False)]
     return [_shown(figure, snapshot) for figure in found]
 
 
@@ -64,7 +72,7 @@ def _goodness(figure: Figure) -> float:
 
 def _of_target(kpi: Kpi, status: TargetStatus, snapshot: Snapshot) -> Figure:
     if status.up is None:
-        return _unknown(kpi, status.target, "waiting for the first reading")
+        return _unknown(kpi, status.target, "no reading yet")
     if not status.up:
         return _down(kpi, status)
     return _known(kpi, status.target, snapshot)
@@ -90,13 +98,36 @@ def _known(kpi: Kpi, target: str, snapshot: Snapshot) -> Figure:
     text = _fill(kpi, target, value, snapshot)
     if kpi.limits is None:
         return Figure(kpi, target, value, text, "ok")
-    state = kpi.limits.judge(value)
+    state = _judge(kpi, kpi.limits, value, snapshot)
     if state == "ok":
         return Figure(kpi, target, value, text, state)
-    points = snapshot.trails.get((target, kpi.value), ())
+    if state == "unknown":
+        stats = snapshot.requests[kpi.window]
+        return Figure(kpi, target, value, text, state, reason=_too_few(stats))
     reason = beyond(kpi.limits, value, VALUES[kpi.value].unit)
-    since = None if kpi.window is None else bad_since(points, kpi.limits)
+    since = _since(kpi, kpi.limits, target, snapshot)
     return Figure(kpi, target, value, text, state, since, reason=reason)
+
+
+def _judge(kpi: Kpi, limits: Limits, number: float, snapshot: Snapshot) -> State:
+    value, stats = VALUES[kpi.value], snapshot.requests.get(kpi.window)
+    if isinstance(value, RequestValue) and stats is not None:
+        return judged(value, limits, stats)
+    return limits.judge(number)
+
+
+def _too_few(stats: RequestStats | None) -> str:
+    count = 0 if stats is None else stats.count
+    return f"only {count} request{'s' * (count != 1)}"
+
+
+def _since(kpi: Kpi, limits: Limits, target: str, snapshot: Snapshot) -> float | None:
+    """Return when it went beyond its limits; what looks back over a picked range never says so."""
+    if kpi.window is None:
+        return None
+    if isinstance(VALUES[kpi.value], RequestValue):
+        return snapshot.onsets.get((kpi.value, kpi.window, limits))
+    return bad_since(snapshot.trails.get((target, kpi.value), ()), limits)
 
 
 def _absence(kpi: Kpi, target: str, snapshot: Snapshot) -> str:
@@ -134,7 +165,7 @@ def _fill(kpi: Kpi, target: str, value: float, snapshot: Snapshot) -> str:
 
 def beyond(limits: Limits, value: float, unit: str) -> str:
     word = "above" if limits.better == "lower" else "below"
-    return f"{word} {units.text(limits.crossed(value), unit)}"
+    return f"{word} {units.limit(limits.crossed(value), unit)}"
 
 
 def bad_since(points: Points, limits: Limits) -> float | None:

@@ -2,12 +2,13 @@
 
 from __future__ import annotations
 
-from collections.abc import Iterable, Iterator
+from collections.abc import Iterable, Iterator, Mapping
 
 from monitord.errors import StoreError, StoreUnreachable
 from monitord.http.answers import StoreState
 from monitord.http.intervals import every_of, fresh
-from monitord.http.kpis import Kpi
+from monitord.http.kpis import BANNER_WINDOW, Kpi, judged
+from monitord.http.onsets import Judged, Onsets
 from monitord.http.ports import Ports
 from monitord.http.snapshot import Loss, Snapshot
 from monitord.http.sources import REQUEST_MEMORY, in_time
@@ -35,13 +36,16 @@ PUSHED = "monitord.emit.dropped"
 Counted = tuple[RequestStats | None, bool]
 
 
-def snapshot(ports: Ports, range_seconds: float, counted: Counted, sparks: Sparks) -> Snapshot:
+def snapshot(
+    ports: Ports, onsets: Onsets, range_seconds: float, counted: Counted, sparks: Sparks
+) -> Snapshot:
     """Return the numbers of this instant for all cards and rows."""
     now = ports.now()
     targets = ports.window.targets()
     stats, from_store = counted
     numbers = dict(_numbers(ports, targets, range_seconds))
     store = ports.store
+    windows = _windows(ports)
     return Snapshot(
         at=now,
         range_seconds=range_seconds,
@@ -49,8 +53,9 @@ def snapshot(ports: Ports, range_seconds: float, counted: Counted, sparks: Spark
         within={key: fresh(every) for key, every in every_of(ports.settings).items()},
         numbers={key: number for key, number in numbers.items() if number is not None},
         empty={key for key, number in numbers.items() if number is None},
-        requests={**_windows(ports), None: stats},
-        trails=dict(trails(ports, sparks)),
+        requests={**windows, None: stats},
+        trails=dict(trails(ports)),
+        onsets=dict(_onsets(ports, onsets, windows, now)),
         sparks=sparks,
         losses=list(_losses(ports, now)),
         store=StoreState(store.up, store.since, store.detail),
@@ -73,9 +78,27 @@ async def request_stats(ports: Ports, seconds: float) -> Counted:
 
 
 def _windows(ports: Ports) -> dict[float | None, RequestStats | None]:
-    """Return the statistics of every short window that a card or row looks back over."""
-    windows = {k.window for k in ports.kpis if isinstance(VALUES[k.value], RequestValue)}
-    return {seconds: ports.window.requests(seconds) for seconds in windows if seconds is not None}
+    """Return the statistics of every short window that a card, a row or the banner is judged by."""
+    found = {k.window for k in ports.kpis if isinstance(VALUES[k.value], RequestValue)}
+    seconds = {window or BANNER_WINDOW for window in found}
+    return {window: ports.window.requests(window) for window in seconds}
+
+
+def _onsets(
+    ports: Ports,
+    onsets: Onsets,
+    windows: Mapping[float | None, RequestStats | None],
+    now: float,
+) -> Iterator[tuple[Judged, float | None]]:
+    """Yield since when each figure of the requests that is bad now is bad."""
+    for kpi in ports.kpis:
+        value, seconds = VALUES[kpi.value], kpi.window or BANNER_WINDOW
+        stats = windows.get(seconds)
+        if not isinstance(value, RequestValue) or kpi.limits is None or stats is None:
+            continue
+        if judged(value, kpi.limits, stats) in ("warning", "critical"):
+            key = (kpi.value, seconds, kpi.limits)
+            yield key, onsets.since(key, now)
 
 
 def _numbers(

@@ -9,6 +9,7 @@ from monitord.http.auth import Gate, Identity
 from monitord.http.exposition import Exposition
 from monitord.http.lines import Encoder
 from monitord.http.memo import Memo
+from monitord.http.onsets import Onsets
 from monitord.http.pace import Pace
 from monitord.http.peer import Peer
 from monitord.http.ports import Ports
@@ -20,6 +21,7 @@ GATE = web.AppKey("gate", Gate)
 SEATS = web.AppKey("seats", Seats)
 PACE = web.AppKey("pace", Pace)
 MEMO = web.AppKey("memo", Memo)
+ONSETS = web.AppKey("onsets", Onsets)
 ENCODER = web.AppKey("encoder", Encoder)
 TEMPLATES = web.AppKey("templates", Environment)
 EXPOSITION = web.AppKey("exposition", Exposition)

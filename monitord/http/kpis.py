@@ -12,12 +12,16 @@ from msgspec import Struct
 
 from monitord.http.answers import State
 from monitord.http.values import VALUES, RequestValue
+from monitord.latency import RequestStats
 from monitord.settings_file.mistakes import Mistakes, quoted
 from monitord.settings_file.tree import Items, Mapping, Node, Scalar, describe, parse
 from monitord.settings_file.values import Duration
 
 
 WINDOW = Duration(minimum=10, maximum=3_600)
+# What looks back over the picked range is judged for the banner over this, whatever is picked.
+BANNER_WINDOW = 300.0
+
 NUMBER = re.compile(r"-?\d{1,15}(\.\d{1,6})?", re.ASCII)
 PLACEHOLDER = re.compile(r"\{([^{}]*)\}")
 
@@ -49,6 +53,15 @@ class Limits(Struct, frozen=True):
 
     def _beyond(self, value: float, limit: float) -> bool:
         return value > limit if self.better == "lower" else value < limit
+
+
+def judged(value: RequestValue, limits: Limits, stats: RequestStats) -> State:
+    """Return the state of a figure of the requests; unknown when too few of them are behind it."""
+    number = value.read(stats)
+    if number is None:
+        return "unknown"
+    state = limits.judge(number)
+    return state if state == "ok" or value.enough(stats) else "unknown"
 
 
 class Kpi(Struct, frozen=True):

@@ -3,8 +3,10 @@
 from __future__ import annotations
 
 from collections.abc import Iterator, Sequence
-from itertools import islice
-from math import inf
+from decimal import Decimal
+from itertools import chain, islice
+from math import inf, isfinite
+from typing import Any
 
 import msgspec
 
@@ -12,7 +14,7 @@ from msgspec import Struct
 
 from monitord.http.answers import LogEntry
 from monitord.http.respond import to_line
-from monitord.model import LEVELS, LogLine
+from monitord.model import LEVELS, Log, LogLine
 
 
 KEPT_BYTES = 4 * 1024 * 1024
@@ -23,8 +25,9 @@ class LineFilter(Struct, frozen=True):
     """
     What a reader wants: lines of a level (OpenTelemetry severity) or worse that hold a text.
 
-    The text is looked for in message, logger, service, trace id and error, in upper or lower
-    case. A line of a level that is not known is kept, whatever the level asked for.
+    The text is looked for as the store does: in upper or lower case, in message, logger, service,
+    error and fields (keys and values), and at the head of the trace id. A line of a level that is
+    not known is kept, whatever the level asked for.
     """
 
     level: int = 0
@@ -34,11 +37,13 @@ class LineFilter(Struct, frozen=True):
         log = line.log
         if LEVELS.get(log.level, self.level) < self.level:
             return False
-        return not self.text or any(self.text in part.casefold() for part in _texts(line))
+        if not self.text or (log.trace_id or "").startswith(self.text):
+            return True
+        return any(self.text in part.lower() for part in chain(_texts(log), _parts(log.fields)))
 
 
 def line_filter(level: int | None, text: str) -> LineFilter:
-    return LineFilter(level or 0, text.casefold())
+    return LineFilter(level or 0, text.lower())
 
 
 class Page(Struct, frozen=True):
@@ -64,11 +69,31 @@ class Page(Struct, frozen=True):
         return list(islice(kept, self.limit))
 
 
-def _texts(line: LogLine) -> Iterator[str]:
-    log = line.log
-    yield from (log.message, log.logger, log.service, log.trace_id or "")
+def _texts(log: Log) -> Iterator[str]:
+    yield from (log.message, log.logger, log.service)
     if log.error is not None:
         yield from (log.error.type, log.error.message)
+
+
+def _parts(value: Any) -> Iterator[str]:
+    """Yield every key and value of a JSON value, at any depth, as the store writes it."""
+    match value:
+        case dict():
+            for key, each in value.items():
+                yield key
+                yield from _parts(each)
+        case list():
+            for each in value:
+                yield from _parts(each)
+        case str():
+            yield value
+        case bool():
+            yield "true" if value else "false"
+        case int():
+            yield str(value)
+        case float() if isfinite(value):
+            # All digits, no exponent; zero has no sign.
+            yield f"{Decimal(repr(value or 0.0)):f}"
 
 
 def entry(line: LogLine) -> LogEntry:

@@ -4,6 +4,8 @@ from __future__ import annotations
 
 from collections.abc import Iterable, Iterator, Sequence
 
+from msgspec.structs import replace
+
 from monitord.http import units
 from monitord.http.answers import (
     SEVERITY,
@@ -15,9 +17,9 @@ from monitord.http.answers import (
     Spark,
 )
 from monitord.http.figures import Figure, figures, worst
-from monitord.http.kpis import Kpis
+from monitord.http.kpis import BANNER_WINDOW, Kpi, Kpis
 from monitord.http.snapshot import Loss, Snapshot
-from monitord.http.values import KINDS, VALUES
+from monitord.http.values import KINDS, VALUES, RequestValue
 from monitord.model import Reason, TargetStatus
 
 
@@ -32,7 +34,7 @@ def build(kpis: Kpis, snapshot: Snapshot) -> Overview:
     return Overview(
         generated_at=snapshot.at,
         range_seconds=snapshot.range_seconds,
-        banner=banner(snapshot, [*cards, *rows]),
+        banner=banner(snapshot, [*cards, *(_of_now(kpi, snapshot) for kpi in kpis.rows)]),
         cards=[_card(worst(found), snapshot) for found in cards],
         rows=[_row(found[0], snapshot) for found in rows],
         targets=list(snapshot.targets),
@@ -40,6 +42,13 @@ def build(kpis: Kpis, snapshot: Snapshot) -> Overview:
         insecure=snapshot.insecure,
         requests_source="store" if snapshot.requests_from_store else "memory",
     )
+
+
+def _of_now(kpi: Kpi, snapshot: Snapshot) -> list[Figure]:
+    """Return the figures the banner judges: of what looks back over the range, the last minutes."""
+    if kpi.window is None:
+        kpi = replace(kpi, window=BANNER_WINDOW, text="{value}")
+    return figures(kpi, snapshot)
 
 
 def _card(figure: Figure, snapshot: Snapshot) -> Card:
@@ -58,6 +67,7 @@ def _card(figure: Figure, snapshot: Snapshot) -> Card:
         down_since=figure.down_since,
         reason=figure.reason,
         spark=snapshot.sparks.get((figure.target, kpi.value), Spark()),
+        configured=figure.configured,
     )
 
 
@@ -76,6 +86,7 @@ def _row(figure: Figure, snapshot: Snapshot) -> Row:
         since=figure.since,
         down_since=figure.down_since,
         reason=figure.reason,
+        configured=figure.configured,
     )
 
 
@@ -145,20 +156,25 @@ def _loss(loss: Loss) -> BannerItem:
 def _thresholds(
     found: Iterable[Sequence[Figure]], targets: Sequence[TargetStatus]
 ) -> Iterator[BannerItem]:
-    """Yield each value beyond its limit once; what is judged over a picked range is not 'now'."""
-    seen: set[tuple[str, str]] = set()
+    """Yield what is beyond its limit, once per cause: the worst figure, of equals the first."""
+    told: dict[tuple[str, str], Figure] = {}
     for figure in (figure for several in found for figure in several):
-        key = (figure.target, figure.kpi.value)
-        judged = figure.state in ("warning", "critical") and figure.kpi.window is not None
-        if not judged or figure.down_since is not None or key in seen:
+        if figure.state not in ("warning", "critical") or figure.down_since is not None:
             continue
-        seen.add(key)
+        value = VALUES[figure.kpi.value]
+        topic = value.topic if isinstance(value, RequestValue) else ""
+        key = (figure.target, topic or figure.kpi.value)
+        if key not in told or SEVERITY[figure.state] < SEVERITY[told[key].state]:
+            told[key] = figure
+    for figure in told.values():
         yield BannerItem(figure.state, _sentence(figure, targets), figure.since)
 
 
 def _sentence(figure: Figure, targets: Sequence[TargetStatus]) -> str:
-    kpi = figure.kpi
+    kpi, value = figure.kpi, VALUES[figure.kpi.value]
     title = f"{kpi.group}: {kpi.title}" if kpi.group else kpi.title
-    same_kind = [status for status in targets if status.kind == VALUES[kpi.value].kind]
+    same_kind = [status for status in targets if status.kind == value.kind]
     where = f" ({figure.target})" if len(same_kind) > 1 else ""
-    return f"{title} {figure.text}, {figure.reason}{where}"
+    window = kpi.window if isinstance(value, RequestValue) else None
+    when = "" if window is None else f" in the last {units.span(window)}"
+    return f"{title} {figure.text}{when}, {figure.reason}{where}"

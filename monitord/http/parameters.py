@@ -67,7 +67,7 @@ def _cursor(text: str) -> str | None:
     raise ValueError("expected the id of a log line, such as 1795459200123-42-0")
 
 
-RANGE = choice("range", "How far to look back.", RANGES, "1h")
+RANGE = choice("range", "How far to look back.", RANGES, "15m")
 # The same, but one can tell whether it was given.
 RANGE_OR_NONE: Parameter[float | None] = Parameter(
     "range", "How far to look back; instead of start and end.", _range, None, RANGE.schema
@@ -81,7 +81,12 @@ LEVEL: Parameter[int | None] = Parameter(
     None,
     {"type": "string", "enum": list(LEVELS)},
 )
-TEXT = short_text("text", "Only lines that hold this text, in upper or lower case.", 200)
+TEXT = short_text(
+    "text",
+    "Only lines that hold this text in message, logger, service, exception or fields, or whose "
+    "trace id begins with it; in upper or lower case.",
+    200,
+)
 BEFORE: Parameter[str | None] = Parameter(
     "before",
     "Only lines older than this one; the `next` of the page before.",

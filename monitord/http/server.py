@@ -18,6 +18,7 @@ from monitord.http.keys import (
     EXPOSITION,
     GATE,
     MEMO,
+    ONSETS,
     OPENAPI,
     PACE,
     PORTS,
@@ -26,6 +27,7 @@ from monitord.http.keys import (
 )
 from monitord.http.lines import Encoder
 from monitord.http.memo import Memo
+from monitord.http.onsets import Onsets
 from monitord.http.pace import Pace
 from monitord.http.pages import environment
 from monitord.http.ports import Ports
@@ -96,6 +98,7 @@ def application(ports: Ports, pace: Pace) -> web.Application:
     app[GATE] = Gate(settings, session_key(ports.settings.state_dir) if closed else b"", ports.now)
     app[SEATS] = Seats()
     app[MEMO] = Memo()
+    app[ONSETS] = Onsets(ports.window)
     app[PACE] = pace
     app[ENCODER] = Encoder()
     app[TEMPLATES] = environment(ports)

@@ -7,6 +7,7 @@ from collections.abc import Mapping, Sequence, Set
 from msgspec import Struct
 
 from monitord.http.answers import Spark, StoreState
+from monitord.http.onsets import Judged
 from monitord.latency import RequestStats
 from monitord.model import TargetStatus
 
@@ -33,7 +34,8 @@ class Snapshot(Struct, frozen=True):
     window (None: of the picked range), `trails` the newest points of a value, oldest first, and
     `sparks` the same over the picked range. What is not in there is unknown, unless it is in
     `empty`: there all was read, and there is no number. `within` is, by (kind, target), the
-    shortest window in seconds that counters are looked back over.
+    shortest window in seconds that counters are looked back over. `onsets` say since when a figure
+    of the requests, looked back over a window, is beyond its limits.
     """
 
     at: float
@@ -45,6 +47,7 @@ class Snapshot(Struct, frozen=True):
     within: Mapping[tuple[str, str], float] = {}
     trails: Mapping[Key, Points] = {}
     sparks: Mapping[Key, Spark] = {}
+    onsets: Mapping[Judged, float | None] = {}
     losses: Sequence[Loss] = ()
     store: StoreState = StoreState(up=True)
     requests_from_store: bool = True

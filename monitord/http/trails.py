@@ -23,13 +23,11 @@ Sparks = dict[Key, Spark]
 SPARK_POINTS = 60
 
 
-def trails(ports: Ports, sparks: Sparks) -> Iterator[tuple[Key, Points]]:
-    """Yield the newest points of every judged value, oldest first: of a target from memory."""
+def trails(ports: Ports) -> Iterator[tuple[Key, Points]]:
+    """Yield the newest points of every judged value of a target, oldest first, from memory."""
     for name in {kpi.value for kpi in ports.kpis if kpi.limits is not None}:
         value = VALUES[name]
-        if isinstance(value, RequestValue):
-            yield ("", name), _known(sparks.get(("", name), Spark()))
-        elif value.trail is not None:
+        if isinstance(value, TargetValue) and value.trail is not None:
             for target, points in _remembered(ports.window, value.trail).items():
                 yield (target, name), points
 
@@ -47,11 +45,6 @@ def _remembered(window: Window, trail: Trail) -> dict[str, Points]:
         if scale is not None and (known is None or points[-1].value * scale > known[-1][1]):
             found[target] = [(point.at, point.value * scale) for point in points]
     return found
-
-
-def _known(spark: Spark) -> Points:
-    pairs = zip(spark.times, spark.values, strict=True)
-    return [(at, value) for at, value in pairs if value is not None]
 
 
 def spark_age(range_seconds: float) -> float:

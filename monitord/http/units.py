@@ -2,12 +2,19 @@
 
 from __future__ import annotations
 
+import re
+
 from collections.abc import Callable
 
 
 def text(value: float, unit: str) -> str:
     """Return the value with its unit. Raises KeyError: the unit is not one of UNITS."""
     return UNITS[unit](value)
+
+
+def limit(value: float, unit: str) -> str:
+    """Return the same for a limit, without digits that a round figure does not need: `5 %`."""
+    return re.sub(r"\.0+(?= )|(\.\d*[1-9])0+(?= )", r"\1", text(value, unit))
 
 
 def figure(value: float) -> str:

@@ -21,6 +21,12 @@ from monitord.latency import RequestStats
 RequestColumn = Literal["avg_ms", "p50_ms", "p95_ms", "p99_ms", "per_second"]
 
 
+# One slow or failed request among a few is no verdict. A share or quantile is judged from so many
+# requests on that one of them cannot decide it; below that, several failures still can.
+FEWEST_REQUESTS = 20
+FEWEST_FAILURES = 3
+
+
 class Trail(Struct, frozen=True):
     """
     The stored series that shows how a value came about.
@@ -84,13 +90,24 @@ class TargetValue(Struct, frozen=True):
     empty: Callable[[View, float], bool] = lambda view, seconds: False
 
 
+def always(stats: RequestStats) -> bool:
+    return True
+
+
 class RequestValue(Struct, frozen=True):
-    """A number of the application's requests. `read` gets the statistics of the window."""
+    """
+    A number of the application's requests. `read` gets the statistics of the window.
+
+    `enough` says whether so many requests stand behind it that it may be called bad. Values of one
+    `topic` are bad for one cause, and told once.
+    """
 
     unit: str
     read: Callable[[RequestStats], float | None]
     column: RequestColumn | None = None
     kind: str = "api"
+    enough: Callable[[RequestStats], bool] = always
+    topic: str = ""
 
 
 Value = TargetValue | RequestValue
@@ -188,6 +205,24 @@ def client_error_rate(stats: RequestStats) -> float | None:
     return 100 * stats.client_errors / stats.count if stats.count else None
 
 
+def _latency(
+    read: Callable[[RequestStats], float | None], column: RequestColumn, least: int
+) -> RequestValue:
+    """Return a figure of durations that is judged from `least` requests on."""
+    return RequestValue(
+        "ms", read, column, enough=lambda stats: stats.count >= least, topic="latency"
+    )
+
+
+def failures(count: Callable[[RequestStats], int]) -> Callable[[RequestStats], bool]:
+    """Tell whether there were enough requests for a share of failed ones, or several of those."""
+
+    def enough(stats: RequestStats) -> bool:
+        return stats.count >= FEWEST_REQUESTS or count(stats) >= FEWEST_FAILURES
+
+    return enough
+
+
 def _gauge(kind: str, unit: str, name: str, scale: float = 1.0, **attributes: str) -> TargetValue:
     return TargetValue(kind, unit, gauge(name, scale, **attributes), Trail(name, scale, attributes))
 
@@ -273,19 +308,23 @@ _SYSTEM: dict[str, TargetValue] = {
 }
 
 _API: dict[str, RequestValue] = {
-    "api.latency_avg": RequestValue("ms", lambda stats: stats.avg_ms, "avg_ms"),
-    "api.latency_p50": RequestValue("ms", lambda stats: stats.p50_ms, "p50_ms"),
-    "api.latency_p95": RequestValue("ms", lambda stats: stats.p95_ms, "p95_ms"),
-    "api.latency_p99": RequestValue("ms", lambda stats: stats.p99_ms, "p99_ms"),
-    "api.latency_max": RequestValue("ms", lambda stats: stats.max_ms),
+    "api.latency_avg": _latency(lambda stats: stats.avg_ms, "avg_ms", FEWEST_REQUESTS),
+    "api.latency_p50": _latency(lambda stats: stats.p50_ms, "p50_ms", FEWEST_FAILURES),
+    "api.latency_p95": _latency(lambda stats: stats.p95_ms, "p95_ms", FEWEST_REQUESTS),
+    "api.latency_p99": _latency(lambda stats: stats.p99_ms, "p99_ms", 100),
+    "api.latency_max": RequestValue("ms", lambda stats: stats.max_ms, topic="latency"),
     "api.requests": RequestValue("count", lambda stats: stats.count),
     "api.requests_per_second": RequestValue(
         "per_second", lambda stats: stats.per_second, "per_second"
     ),
     "api.errors": RequestValue("count", lambda stats: stats.errors),
-    "api.error_rate": RequestValue("percent", error_rate),
+    "api.error_rate": RequestValue(
+        "percent", error_rate, enough=failures(lambda stats: stats.errors)
+    ),
     "api.client_errors": RequestValue("count", lambda stats: stats.client_errors),
-    "api.client_error_rate": RequestValue("percent", client_error_rate),
+    "api.client_error_rate": RequestValue(
+        "percent", client_error_rate, enough=failures(lambda stats: stats.client_errors)
+    ),
 }
 
 VALUES: dict[str, Value] = {**_API, **_REDIS, **_POSTGRES, **_SYSTEM}

@@ -8,7 +8,7 @@ import time
 from collections.abc import Mapping
 from dataclasses import asdict, dataclass
 from datetime import datetime, timedelta
-from typing import Any, NamedTuple
+from typing import Any
 
 import asyncpg
 import msgspec
@@ -18,10 +18,10 @@ from msgspec import Struct, structs
 from monitord.errors import StoreUnreachable
 from monitord.model import LEVELS, ErrorInfo, Log, LogLine
 from monitord.store.connection import Connection
+from monitord.store.log_filter import Filter, log_filter
 from monitord.store.pool import Store
 from monitord.store.queries import queries
 from monitord.store.requests import moment
-from monitord.store.text import clean
 
 
 # A search reads this much time first and then twice as much at every step back.
@@ -63,13 +63,6 @@ class Place:
     index: int
 
 
-class Filter(NamedTuple):
-    """What a page shows: a level (OpenTelemetry severity) or worse, and a pattern for ILIKE."""
-
-    level: int
-    pattern: str | None
-
-
 class LogReader:
     """The log lines of this instance."""
 
@@ -90,14 +83,15 @@ class LogReader:
         Return the newest lines of [since, until), Unix seconds, that come before a cursor.
 
         The text is looked for as it stands, in upper or lower case, in the message, logger,
-        service, trace id and exception. (An index of words would miss most of what is looked for
-        in logs: parts of paths, keys and identifiers.) The search walks back in doubling slices
-        of time under a deadline of its own.
+        service, exception (type and message) and fields (keys and values), and at the head of the
+        trace id. (An index of words would miss most of what is looked for in logs: parts of paths,
+        keys and identifiers.) The search walks back in doubling slices of time under a deadline
+        of its own.
 
         Raises StoreUnreachable, StoreError. ValueError: the cursor is not of the form
         writer-seq-index.
         """
-        wanted = Filter(level_at_least or 0, fragment(text))
+        wanted = log_filter(level_at_least or 0, text)
         identity = parse(before) if before else None
         oldest = moment(max(since or 0.0, time.time() - self._store.retention.logs - 2 * 86_400))
         async with self._store.connection() as connection:
@@ -196,14 +190,6 @@ def parse(cursor: str) -> tuple[int, int, int]:
         raise ValueError(f"cursor: expected writer-seq-index, got {cursor[:60]!r}")
     writer, seq, index = numbers
     return writer, seq, index
-
-
-def fragment(text: str) -> str | None:
-    """Return the pattern for ILIKE that finds a text as it stands; None for no text."""
-    if not text:
-        return None
-    escaped = clean(text).replace("\\", r"\\").replace("%", r"\%").replace("_", r"\_")
-    return f"%{escaped}%"
 
 
 def line(row: Mapping[str, Any]) -> LogLine:

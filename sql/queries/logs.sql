@@ -33,8 +33,11 @@ WHERE host_id = :host_id::int2
 ORDER BY at, writer, seq, index
 LIMIT 1;
 
--- name: log_slice(host_id, since, until, at, writer, seq, index, level, pattern, most)
--- The newest lines of a stretch of time that come before a line; the pattern is for ILIKE.
+-- name: log_slice(host_id, since, until, at, writer, seq, index, level, texts, documents, trace, most)
+-- The newest lines of a stretch of time that come before a line. The patterns are for ILIKE:
+-- `texts` for a text, `documents` for that text within JSON, `trace` for the trace id. Writing out
+-- the fields is cheap and misses nothing; only what it finds is taken apart, for it also finds
+-- punctuation and escapes of JSON that nobody logged.
 SELECT
     logs.at,
     logs.writer,
@@ -58,13 +61,29 @@ WHERE logs.host_id = :host_id::int2
       < (:at::timestamptz, :writer::int8, :seq::int8, :index::int4)
   AND logs.level >= :level::int2
   AND (
-      :pattern::text IS NULL
-      OR logs.message ILIKE :pattern::text
-      OR loggers.name ILIKE :pattern::text
-      OR loggers.service ILIKE :pattern::text
-      OR replace(logs.trace_id::text, '-', '') ILIKE :pattern::text
-      OR logs.error ->> 'type' ILIKE :pattern::text
-      OR logs.error ->> 'message' ILIKE :pattern::text
+      :texts::text[] IS NULL
+      OR logs.message ILIKE ANY (:texts::text[])
+      OR loggers.name ILIKE ANY (:texts::text[])
+      OR loggers.service ILIKE ANY (:texts::text[])
+      OR replace(logs.trace_id::text, '-', '') LIKE :trace::text
+      OR logs.error ->> 'type' ILIKE ANY (:texts::text[])
+      OR logs.error ->> 'message' ILIKE ANY (:texts::text[])
+      OR (
+          logs.fields::text ILIKE ANY (:documents::text[])
+          AND EXISTS (
+              SELECT
+              FROM jsonb_path_query(logs.fields, 'strict $.**') AS part (value)
+              WHERE CASE jsonb_typeof(part.value)
+                  WHEN 'array' THEN false
+                  WHEN 'object' THEN EXISTS (
+                      SELECT
+                      FROM jsonb_object_keys(part.value) AS key (name)
+                      WHERE key.name ILIKE ANY (:texts::text[])
+                  )
+                  ELSE part.value #>> '{}' ILIKE ANY (:texts::text[])
+              END
+          )
+      )
   )
 ORDER BY logs.at DESC, logs.writer DESC, logs.seq DESC, logs.index DESC
 LIMIT :most::int8;

@@ -8,7 +8,7 @@ import math
 import re
 import time
 
-from collections.abc import AsyncIterator
+from collections.abc import AsyncIterator, Collection
 from pathlib import Path
 from typing import Any
 
@@ -124,7 +124,8 @@ class House:
     def fill(self, minutes: int = 14, without: str = "") -> None:
         """Offer what the last minutes would have brought, of all targets but one."""
         now = time.time()
-        names = [name for name in TARGETS if name != without]
+        watched = {status.target for status in self.ports.window.targets()}
+        names = [name for name in TARGETS if name in watched - {without}]
         for name in names:
             self.reading(name, at=now - 60 * minutes)
         for at in range(int(now) - 60 * minutes, int(now) + 1, 10):
@@ -148,10 +149,12 @@ def _metric(words: str, value: float, target: str, at: float) -> Metric:
     return Metric(at, name, value, kind=kind, attributes={"target": target, **pairs})
 
 
-def make_settings(folder: Path, **web: Any) -> Settings:
+def make_settings(folder: Path, names: Collection[str], **web: Any) -> Settings:
+    redis = RedisTarget(name="main", url=Secret("redis://127.0.0.1"))
+    postgres = PostgresTarget(name="orders", dsn=Secret("postgresql://127.0.0.1"))
     targets = Targets(
-        redis=(RedisTarget(name="main", url=Secret("redis://127.0.0.1")),),
-        postgres=(PostgresTarget(name="orders", dsn=Secret("postgresql://127.0.0.1")),),
+        redis=(redis,) if redis.name in names else (),
+        postgres=(postgres,) if postgres.name in names else (),
     )
     return Settings(
         instance="shop-eu-1",
@@ -163,20 +166,25 @@ def make_settings(folder: Path, **web: Any) -> Settings:
 
 @contextlib.asynccontextmanager
 async def opened(
-    folder: Path, dsn: str, bus: Bus | None = None, ahead: float = 0.0, **web: Any
+    folder: Path,
+    dsn: str,
+    bus: Bus | None = None,
+    ahead: float = 0.0,
+    names: Collection[str] = tuple(TARGETS),
+    **web: Any,
 ) -> AsyncIterator[House]:
     """
     Open a house on the store at `dsn`, with this bus; the other arguments are keys of `web:`.
 
-    Its clock is `ahead` by so many seconds when it names its run.
+    Its clock is `ahead` by so many seconds when it names its run. It watches the targets `names`.
     """
-    settings = make_settings(folder, **web)
+    settings = make_settings(folder, names, **web)
     telemetry = Telemetry()
     queue = Queue(settings.store.queue_events, telemetry)
     window, bus = Window(), bus or Bus()
     intake = Intake(int((time.time() + ahead) * 1000), queue, window, bus)
-    for name, kind in TARGETS.items():
-        window.expect(name, kind)
+    for name in names:
+        window.expect(name, TARGETS[name])
     async with open_pool(Store(), dsn, settings.instance, telemetry) as store:
         ports = Ports(
             settings=settings,

@@ -150,7 +150,7 @@ async def test_empty_store_shows_no_zeros(
     for chart in CHARTS:
         panel = page.locator(f"#chart-{chart}")
         await expect(panel).to_have_attribute("data-state", "empty")
-        await expect(panel.locator("[data-message]")).to_have_text("No samples in the last 1 h")
+        await expect(panel.locator("[data-message]")).to_have_text("No samples in the last 15 min")
     cards = await page.locator("[data-card] [data-value]").all_inner_texts()
     rows = await page.locator("[data-row] [data-value]").all_inner_texts()
     counted = {"api_request_count", "api_requests_per_second", "api_error_count"}
@@ -159,7 +159,7 @@ async def test_empty_store_shows_no_zeros(
     assert cards == ["—"] * CARDS
     for name, text in zip(names, rows, strict=True):
         assert text.startswith("—") or name in counted, (name, text)
-    await expect(page.locator("#card-system_cpu")).to_contain_text("waiting for the first reading")
+    await expect(page.locator("#card-system_cpu")).to_contain_text("no reading yet")
     await screenshot(page, "empty")
 
 
@@ -208,6 +208,81 @@ async def test_banner_says_the_worst_first(open_house: OpenHouse, visit: Visit) 
         await expect(page.locator("#card-system_memory .state")).to_have_text("Warning")
 
 
+async def test_failed_requests_are_not_well(
+    open_house: OpenHouse, visit: Visit, screenshot: Screenshot
+) -> None:
+    """
+    While many requests fail, the banner says so and since when, whatever range is picked.
+    """
+    async with open_house() as house:
+        house.fill()
+        begun = time.time()
+        house.requests(begun, [12.0] * 60, status=500)
+        await house.stored()
+
+        for picked in ("15m", "30d"):
+            page = await visit(f"{house.url}?range={picked}")
+
+            await expect(page.locator("[data-banner]")).to_have_attribute("data-banner", "critical")
+            worst = page.locator(".banner-worst")
+            await expect(worst).to_contain_text("API: Error rate")
+            await expect(worst).to_contain_text("in the last 5 min, above 5 %")
+            since = await worst.locator("time").get_attribute("data-unix") or ""
+            assert begun - 0.001 <= float(since) <= time.time()
+        await screenshot(page, "errors")
+
+
+async def test_what_is_not_configured_takes_a_line(
+    open_house: OpenHouse, visit: Visit, screenshot: Screenshot
+) -> None:
+    """
+    Without a Redis and a PostgreSQL target one line each says how to get one; no dead row, card or
+    chart.
+    """
+    async with open_house(names=["host"]) as house:
+        house.fill()
+        await house.stored()
+
+        page = await visit(house.url)
+
+        await expect(page.locator("#rows .absent")).to_have_text(
+            [
+                "No Redis target is configured \u2013 add one under targets: in monitord.yaml",
+                "No PostgreSQL target is configured \u2013 add one under targets: in monitord.yaml",
+            ]
+        )
+        await expect(page.locator("[data-card]")).to_have_count(4)
+        await expect(page.locator("[data-row]")).to_have_count(11)
+        await expect(page.locator("#cards")).to_contain_text("Redis hit rate, PostgreSQL cache hit")
+        await expect(page.locator("[data-chart]:visible")).to_have_count(2)
+        await expect(page.locator("#chart-system")).to_have_attribute("data-state", "ready")
+        await expect(page.locator(".banner-next")).to_contain_text("All 11 figures are known")
+        await screenshot(page, "not-configured", whole=True)
+        await page.set_viewport_size({"width": 820, "height": 1180})
+        titles = page.locator("[data-card] h2")
+        cut = "all => all.filter(e => e.scrollWidth > e.clientWidth).map(e => e.textContent)"
+        assert await titles.evaluate_all(cut) == []
+        await screenshot(page, "not-configured", whole=True)
+
+
+async def test_counts_in_legends_are_whole(open_house: OpenHouse, visit: Visit) -> None:
+    """
+    A step of a chart is an average, such as 3.4 connections; the legend shows whole ones.
+    """
+    async with open_house() as house:
+        now = int(time.time())
+        for at in range(now - 300, now + 1, 10):
+            house.scrape("orders", at, **{"postgres.connections state=active": 3.4})
+        await house.stored()
+
+        page = await visit(house.url)
+
+        chart = page.locator("#chart-postgres_connections")
+        await expect(chart).to_have_attribute("data-state", "ready")
+        assert await chart.locator("output").all_inner_texts() == ["3", "14", "82"]
+        await expect(chart.locator("[data-unit]")).to_have_text("averages of 15 s, rounded")
+
+
 async def test_legend_hides_a_line(house: House, visit: Visit) -> None:
     """
     A click on a name in the legend hides its line; the choice outlives a refresh.
@@ -229,7 +304,7 @@ async def test_hover_reads_all_charts_at_one_instant(
     """
     With the pointer in one chart, the legends of all of them show the values of that instant.
     """
-    page = await visit(house.url)
+    page = await visit(f"{house.url}?range=1h")
     await charts_ready(page)
     latency = page.locator("#chart-latency output").nth(2)
     newest = await latency.inner_text()

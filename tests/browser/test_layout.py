@@ -61,6 +61,13 @@ FAINT = """() => {
 }"""
 
 
+# The text of every element that is wider than its box, or higher than a box that hides the rest.
+CUT = """all => all.filter(e =>
+  e.scrollWidth > e.clientWidth + 1
+  || (getComputedStyle(e).overflowY === 'hidden' && e.scrollHeight > e.clientHeight + 1)
+).map(e => e.textContent.trim())"""
+
+
 async def charts_ready(page: Page) -> None:
     for chart in CHARTS:
         await expect(page.locator(f"#chart-{chart}")).to_have_attribute("data-state", "ready")
@@ -87,6 +94,39 @@ async def test_nothing_is_wider_than_the_screen(
     if size in (DESKTOP, TABLET):
         assert cut == []
         await screenshot(page, "in-use", whole=True)
+
+
+def in_trouble(house: House, state: str) -> None:
+    """Bring one kind of trouble whose reasons stand in cards, table and charts."""
+    if state == "empty":
+        return
+    house.fill(without="main" if state == "down" else "")
+    if state == "down":
+        house.down("main", time.time())
+    elif state == "slow":
+        house.requests(time.time(), [2_000.0] * 900, status=500)
+        house.scrape("host", time.time() + 1, system__cpu__utilization_ratio=0.95)
+
+
+@pytest.mark.parametrize("size", [DESKTOP, TABLET])
+@pytest.mark.parametrize("state", ["empty", "down", "slow"])
+async def test_reasons_are_read_whole(
+    open_house: OpenHouse, visit: Visit, screenshot: Screenshot, state: str, size: tuple[int, int]
+) -> None:
+    """
+    Why a figure is bad or unknown is never cut: not on its card, not in its row, not at its chart.
+    """
+    async with open_house() as house:
+        in_trouble(house, state)
+        await house.stored()
+        page = await visit(house.url, *size)
+        await expect(page.locator("#chart-latency")).not_to_have_attribute("data-state", "loading")
+
+        reasons = ".banner-worst .clip, .foot, [data-row] th, .value, .value .muted, [data-notice]"
+        cut = await page.locator(reasons).evaluate_all(CUT)
+
+        assert cut == []
+        await screenshot(page, f"reasons-{state}", whole=True)
 
 
 async def test_first_screen_holds_banner_cards_and_charts(house: House, visit: Visit) -> None:
@@ -137,6 +177,7 @@ async def test_every_text_can_be_read(open_house: OpenHouse, visit: Visit, state
         if state == "down":
             house.down("main", time.time())
         page = await visit(house.url)
+        await page.locator("#log-level").select_option("")
         for level in ("DEBUG", "INFO", "WARNING", "ERROR", "CRITICAL", "NOTICE"):
             house.log("a line", level=level)
         await expect(page.locator("[data-log] .line")).to_have_count(6)

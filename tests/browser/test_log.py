@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import asyncio
+import re
 
 import pytest
 
@@ -74,8 +75,18 @@ async def test_hostile_lines_are_text(
     page = await visit(empty_house.url)
     await live(page)
 
+    frames = [
+        StackFrame("<b>lib</b>.py", 1, "<i>", "</pre><b>x", in_app=own) for own in (True, False)
+    ]
+    error = ErrorInfo("<i>Error", "</pre>\x1b[2J<b>", frames)
     for message in HOSTILE.values():
-        empty_house.log(message, level="ERROR", logger="<b>shop</b>", fields={"<i>": "</pre><b>"})
+        empty_house.log(
+            message,
+            level="ERROR",
+            logger="<b>shop</b>",
+            fields={"<i>": "</td><b>", "long": "y" * 5_000, "deep": {"<b>": ["</code>\u202e"]}},
+            error=error,
+        )
 
     await expect(lines(page)).to_have_count(len(HOSTILE))
     await expect(page.locator("[data-gap]")).to_have_count(0)
@@ -94,17 +105,30 @@ async def test_hostile_lines_are_text(
     await expect(page.locator("#line .message")).to_have_text(
         'first\n\nevent: gap\ndata: {"dropped": 9}\n\nlast'
     )
-    await expect(page.locator("#line [data-fields]")).to_contain_text("</pre><b>")
-    assert await page.locator("#line pre :is(b, i)").count() == 0
+    await expect(page.locator("#line [data-raised]")).to_have_text(r"<i>Error: </pre>\x1b[2J<b>")
+    await expect(page.locator("#line [data-fields]")).to_contain_text("</td><b>")
+    await expect(page.locator("#line [data-fields]")).to_contain_text(r"</code>\u202e")
+    await page.locator("#line summary").click()
+    await expect(page.locator("#line details")).to_contain_text('File "<b>lib</b>.py"')
+    assert (
+        await page.locator("#line").locator("i, img, script, pre:not([data-raised]) b").count() == 0
+    )
+    body = "document.querySelector('.drawer-body')"
+    assert await page.evaluate(f"{body}.scrollWidth <= {body}.clientWidth")
     assert await page.evaluate("window.hacked") is None
     await screenshot(page, "hostile-drawer")
 
 
-async def test_drawer_shows_fields_trace_and_traceback(
+def library(number: int) -> StackFrame:
+    return StackFrame("lib/web.py", number, "call", f"await step_{number}()", in_app=False)
+
+
+async def test_drawer_says_first_what_happened(
     empty_house: House, visit: Visit, screenshot: Screenshot
 ) -> None:
     """
-    A click on a line opens all of it; the trace id can be copied, Escape goes back to the line.
+    A click on a line opens all of it: message, exception, fields, trace id, and last the traceback.
+    The trace id can be copied, Escape goes back to the line.
     """
     page = await visit(empty_house.url)
     await page.context.grant_permissions(["clipboard-read", "clipboard-write"])
@@ -112,20 +136,36 @@ async def test_drawer_shows_fields_trace_and_traceback(
     trace = "0af7651916cd43dd8448eb211c80319c"
     frames = [
         StackFrame("shop/app.py", 88, "place_order", "receipt = await charge(order.total)"),
+        *map(library, range(12)),
         StackFrame("shop/payments.py", 41, "charge", 'raise PaymentRefused(f"card {code}")'),
     ]
-    error = ErrorInfo("PaymentRefused", "card expired", frames)
+    error = ErrorInfo("shop.PaymentRefused", "card expired", frames)
 
-    empty_house.log("refused", level="ERROR", trace_id=trace, fields={"order": 7}, error=error)
+    empty_house.log(
+        "refused",
+        level="ERROR",
+        trace_id=trace,
+        fields={"order": 7, "path": "/orders", "customer": {"name": "Zoë"}, "note": ""},
+        error=error,
+    )
+    await expect(lines(page)).to_contain_text(["PaymentRefused: card expired"])
+    await expect(lines(page)).to_contain_text(["order=7 path=/orders"])
     await lines(page).click()
 
     drawer = page.locator("#line")
+    await expect(drawer.locator(".drawer-body")).to_have_text(
+        re.compile(r"refused.*shop\.PaymentRefused: card expired.*Fields.*Trace.*Traceback", re.S)
+    )
+    await expect(drawer.locator("[data-fields] th")).to_have_text(
+        ["order", "path", "customer", "note"]
+    )
+    await expect(drawer.locator("[data-fields] td")).to_have_text(
+        ["7", "/orders", re.compile('"name": "Zoë"'), "(empty)"]
+    )
     await expect(drawer.locator("[data-traceback]")).to_contain_text(
         'File "shop/payments.py", line 41, in charge'
     )
-    await expect(drawer.locator("[data-traceback]")).to_contain_text("PaymentRefused: card expired")
     await expect(drawer.locator(".token-keyword").first).to_have_text("await")
-    await expect(drawer.locator("[data-fields]")).to_contain_text('"order": 7')
     await screenshot(page, "drawer")
     await drawer.locator("[data-copy]").click()
     await expect(drawer.locator("[data-copy]")).to_have_text("Copied")
@@ -133,6 +173,50 @@ async def test_drawer_shows_fields_trace_and_traceback(
     await page.keyboard.press("Escape")
     await expect(drawer).to_be_hidden()
     await expect(lines(page)).to_be_focused()
+
+
+async def test_library_frames_are_folded(empty_house: House, visit: Visit) -> None:
+    """
+    Frames that are not the application's are one line each run, which opens by key and by click.
+    """
+    page = await visit(empty_house.url)
+    await live(page)
+    own = StackFrame("shop/app.py", 88, "place_order", "charge()")
+    frames = [*map(library, range(12)), own, library(99)]
+    empty_house.log("x", level="ERROR", error=ErrorInfo("E", "no", frames))
+    await lines(page).click()
+
+    folds = page.locator("#line summary")
+    await expect(folds).to_have_text(["12 library frames", "1 library frame"])
+    await expect(page.locator("#line .frame > p:visible")).to_have_text(
+        ['File "shop/app.py", line 88, in place_order']
+    )
+    await folds.first.focus()
+    await page.keyboard.press("Enter")
+    await expect(page.locator("#line .frame > p:visible")).to_have_count(13)
+    await folds.last.click()
+    await expect(page.locator("#line .frame > p:visible")).to_have_count(14)
+
+
+async def test_lines_of_one_trace(empty_house: House, visit: Visit) -> None:
+    """
+    From a line its whole trace is one click away, lines of every level.
+    """
+    page = await visit(empty_house.url)
+    await live(page)
+    trace = "0af7651916cd43dd8448eb211c80319c"
+    empty_house.log("read the cart", level="DEBUG", trace_id=trace)
+    empty_house.log("somebody else")
+    empty_house.log("order placed", trace_id=trace)
+    await page.locator("[data-log] .message", has_text="order placed").click()
+
+    await page.locator("#line [data-trace]").click()
+
+    await expect(page.locator("#line")).to_be_hidden()
+    await expect(page.locator("#log-text")).to_have_value(trace)
+    await expect(page.locator("[data-log] .message")).to_have_text(
+        ["read the cart", "order placed"]
+    )
 
 
 async def test_at_most_a_hundred_lines(empty_house: House, visit: Visit) -> None:
@@ -220,14 +304,19 @@ async def test_a_line_with_the_focus_stays(empty_house: House, visit: Visit) -> 
 
 async def test_level_filter(empty_house: House, visit: Visit) -> None:
     """
-    With a level picked, only lines of that level or worse show, older ones and new ones.
+    With a level picked, only lines of that level or worse show, older ones and new ones. Debug
+    lines are not shown until they are asked for.
     """
     page = await visit(empty_house.url)
     await live(page)
     for level in ("DEBUG", "INFO", "WARNING", "ERROR", "CRITICAL"):
         empty_house.log(f"old {level}", level=level)
-    await expect(lines(page)).to_have_count(5)
+    await expect(page.locator("[data-log] .message").last).to_have_text("old CRITICAL")
+    await expect(lines(page)).to_have_count(4)
+    await expect(page.locator("#log-level")).to_have_value("INFO")
 
+    await page.locator("#log-level").select_option("")
+    await expect(lines(page)).to_have_count(5)
     await page.locator("#log-level").select_option("WARNING")
     await expect(lines(page)).to_have_count(3)
     await live(page)
@@ -245,18 +334,63 @@ async def test_text_filter(empty_house: House, visit: Visit) -> None:
     """
     page = await visit(empty_house.url)
     await live(page)
-    empty_house.log("order 7 placed")
+    empty_house.log("order placed", fields={"order_id": 4711})
     empty_house.log("Cart emptied")
-    await expect(lines(page)).to_have_count(2)
+    empty_house.log("request failed", error=ErrorInfo("KeyError", "no such voucher"))
+    await expect(lines(page)).to_have_count(3)
 
     await page.keyboard.press("/")
     await page.keyboard.type("cart")
 
     await expect(page.locator("[data-log] .message")).to_have_text(["Cart emptied"])
-    await page.locator("#log-text").fill("no such text")
-    await expect(page.locator("[data-log-empty]")).to_have_text("No line passes the filter yet")
+    await page.locator("#log-text").fill("4711")
+    await expect(page.locator("[data-log] .message")).to_have_text(["order placed"])
+    await page.locator("#log-text").fill("VOUCHER")
+    await expect(page.locator("[data-log] .message")).to_have_text(["request failed"])
     await page.locator("#log-text").fill("")
-    await expect(lines(page)).to_have_count(2)
+    await expect(lines(page)).to_have_count(3)
+
+
+async def test_nothing_found_says_what_to_do(
+    empty_house: House, visit: Visit, screenshot: Screenshot
+) -> None:
+    """
+    An empty log says how lines get here; an empty answer leads to all that is stored, and back.
+    """
+    page = await visit(empty_house.url)
+    empty = page.locator("[data-log-empty]")
+    await expect(empty).to_contain_text("monitord.emit.MonitordHandler")
+    await screenshot(page, "log-empty", whole=True)
+    empty_house.log("order placed")
+    await expect(lines(page)).to_have_count(1)
+
+    await page.locator("#log-text").fill("no such text & more")
+    await expect(empty).to_contain_text("No line passes the filter")
+    address = await empty.locator("a").get_attribute("href")
+    found = await page.request.get(f"{empty_house.url.rstrip('/')}{address}")
+    assert (found.status, (await found.json())["lines"]) == (200, [])
+    await screenshot(page, "log-nothing-found")
+    await empty.locator("[data-clear]").click()
+
+    await expect(lines(page)).to_have_count(1)
+    await expect(page.locator("#log-level")).to_have_value("INFO")
+
+
+async def test_a_new_filter_ends_the_pause(empty_house: House, visit: Visit) -> None:
+    """
+    Lines that pass a filter typed while paused are shown, not held back.
+    """
+    page = await visit(empty_house.url)
+    await live(page)
+    empty_house.log("order placed")
+    await expect(lines(page)).to_have_count(1)
+    await page.keyboard.press("p")
+    await expect(page.locator("[data-log-state]")).to_have_text("Paused")
+
+    await page.locator("#log-text").fill("order")
+
+    await live(page)
+    await expect(page.locator("[data-log] .message")).to_have_text(["order placed"])
 
 
 async def test_dropped_lines_leave_a_mark(
@@ -280,7 +414,8 @@ async def test_dropped_lines_leave_a_mark(
         assert shown[1].strip() == "70 lines dropped"
         assert "line 70" in shown[2]
         await expect(page.locator("[data-log-state]")).to_have_text("Live, 70 dropped")
-        await screenshot(page, "gap")
+        await page.locator("[data-gap]").scroll_into_view_if_needed()
+        await screenshot(page, "gap", whole=True)
 
 
 @pytest.mark.parametrize("ahead", [0.0, 3_600.0])

@@ -29,11 +29,12 @@ async def charts_ready(page: Page) -> None:
 
 async def test_range_is_in_the_address(house: House, visit: Visit) -> None:
     """
-    A picked range changes address, figures and time axes; back goes back, and a link opens it.
+    The page begins with 15 minutes. A picked range changes address, figures and time axes; back
+    goes back, and a link opens it.
     """
     page = await visit(house.url)
     await charts_ready(page)
-    await expect(page.locator("#group-1 caption")).to_contain_text("last 1 h")
+    await expect(page.locator("#group-1 caption")).to_contain_text("last 15 min")
 
     async with page.expect_response(re.compile(r"/charts/latency\?range=6h")):
         await page.locator('[data-pick="6h"]').click()
@@ -46,11 +47,11 @@ async def test_range_is_in_the_address(house: House, visit: Visit) -> None:
         "aria-label", re.compile("last 6 h")
     )
     await page.go_back()
-    await expect(page.locator('[data-pick="1h"]')).to_have_attribute("aria-current", "true")
-    await expect(page.locator("#group-1 caption")).to_contain_text("last 1 h")
-    linked = await visit(f"{house.url}?range=15m")
-    await expect(linked.locator('[data-pick="15m"]')).to_have_attribute("aria-current", "true")
-    await expect(linked.locator("#group-1 caption")).to_contain_text("last 15 min")
+    await expect(page.locator('[data-pick="15m"]')).to_have_attribute("aria-current", "true")
+    await expect(page.locator("#group-1 caption")).to_contain_text("last 15 min")
+    linked = await visit(f"{house.url}?range=24h")
+    await expect(linked.locator('[data-pick="24h"]')).to_have_attribute("aria-current", "true")
+    await expect(linked.locator("#group-1 caption")).to_contain_text("last 24 h")
 
 
 async def test_every_range_can_be_picked(

@@ -1,6 +1,8 @@
 """`monitord demo` as a user runs it: what it starts, what it says, and that nothing outlives it."""
 
+import contextlib
 import os
+import re
 import signal
 import socket
 import subprocess
@@ -167,28 +169,53 @@ def test_a_folder_that_cannot_be_made(tmp_path: Path, start: type[Demo]):
 
 
 @pytest.mark.parametrize(
-    ("variable", "kind"),
+    ("variable", "kind", "what"),
     [
-        ("MONITORD_WEB_PORT", socket.SOCK_STREAM),
-        ("MONITORD_INGEST_PORT", socket.SOCK_STREAM),
-        ("MONITORD_INGEST_PORT", socket.SOCK_DGRAM),
+        ("MONITORD_WEB_PORT", socket.SOCK_STREAM, "the page"),
+        ("MONITORD_INGEST_PORT", socket.SOCK_STREAM, "the ingest"),
+        ("MONITORD_INGEST_PORT", socket.SOCK_DGRAM, "the ingest"),
     ],
 )
-def test_taken_port(tmp_path: Path, start: type[Demo], variable: str, kind: socket.SocketKind):
+def test_taken_port(
+    tmp_path: Path, start: type[Demo], variable: str, kind: socket.SocketKind, what: str
+):
     """
-    A taken port ends it before anything is started, with one line and exit code 2.
+    A taken port ends it before anything is started, with one line and exit code 2: which port it
+    is, and the one variable that names another.
     """
-    with socket.socket(socket.AF_INET, kind) as taken:
-        taken.bind(("127.0.0.1", 0))
-        if kind == socket.SOCK_STREAM:
-            taken.listen()
-        port = str(taken.getsockname()[1])
-        _, said = start(tmp_path, **{variable: port}).process.communicate(timeout=PATIENCE_SECONDS)
+    with taken(kind) as port:
+        process = start(tmp_path, **{variable: port}).process
+        _, said = process.communicate(timeout=PATIENCE_SECONDS)
 
-    assert f"127.0.0.1:{port} cannot be used (Address already in use;" in said
-    assert f"set {variable} to a free port" in said
+    assert process.returncode == 2
+    assert said.startswith(f"port {port} of {what} (Address already in use)")
+    assert re.findall("MONITORD_[A-Z_]+", said) == [variable]
     assert said.count("\n") == 1
     assert not (tmp_path / "demo").exists()
+
+
+def test_both_ports_taken(tmp_path: Path, start: type[Demo]):
+    """
+    Beside another demo both ports are taken: one line names both, and both variables.
+    """
+    with taken(socket.SOCK_STREAM) as page, taken(socket.SOCK_STREAM) as ingest:
+        ports = {"MONITORD_WEB_PORT": page, "MONITORD_INGEST_PORT": ingest}
+        _, said = start(tmp_path, **ports).process.communicate(timeout=PATIENCE_SECONDS)
+
+    assert f"port {page} of the page" in said
+    assert f"port {ingest} of the ingest" in said
+    assert "set MONITORD_WEB_PORT and MONITORD_INGEST_PORT to free ports" in said
+    assert said.count("\n") == 1
+
+
+@contextlib.contextmanager
+def taken(kind: socket.SocketKind) -> Iterator[str]:
+    """Hold a port of loopback."""
+    with socket.socket(socket.AF_INET, kind) as holder:
+        holder.bind(("127.0.0.1", 0))
+        if kind == socket.SOCK_STREAM:
+            holder.listen()
+        yield str(holder.getsockname()[1])
 
 
 def test_the_users_own_settings_are_left_out(tmp_path: Path):

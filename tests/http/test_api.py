@@ -195,7 +195,7 @@ async def test_overview(stored: Served, browser: aiohttp.ClientSession) -> None:
     assert [item["text"] for item in found["banner"]["items"]] == [
         "Redis: Evicted keys (5 min) 3, above 0",
         "PostgreSQL: Slow queries 2, above 0",
-        "System: Disk used 90.0 GiB of 100 GiB (90.0 %), above 80.0 %",
+        "System: Disk used 90.0 GiB of 100 GiB (90.0 %), above 80 %",
     ]
 
 

@@ -120,7 +120,7 @@ async def test_fault_5_the_summary_in_its_own_table(
     [
         ({}, "ok", "All is well: 3 targets up"),
         ({"slow": 1}, "critical", "API latency P95 5.0"),
-        ({"system_cpu_utilization_ratio": 0.75}, "warning", "System CPU 75.0 %, above 70.0 %"),
+        ({"system_cpu_utilization_ratio": 0.75}, "warning", "System CPU 75.0 %, above 70 %"),
         ({"redis_keys_evicted": 9}, "warning", "Redis: Evicted keys (5 min) 9, above 0"),
         ({"disk": 95}, "critical", "System: Disk used 95.0 GiB of 100 GiB (95.0 %)"),
         ({"down": 1}, "critical", "PostgreSQL main: timed out"),

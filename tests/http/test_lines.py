@@ -31,6 +31,14 @@ def line(message: str = "hello", level: str = "INFO", index: int = 0, **further:
         (None, "shop.orders", True),
         (None, "shop", True),
         (None, TRACE[:8], True),
+        (None, TRACE.upper(), True),
+        (None, TRACE[1:9], False),
+        (None, "ORDER_ID", True),
+        (None, "4711", True),
+        (None, "/cart/é", True),
+        (None, "true", True),
+        (None, "null", False),
+        (None, "nan", False),
         (None, "absent", False),
         (21, "payment", False),
     ],
@@ -40,7 +48,15 @@ def test_filter(level: int | None, text: str, kept: bool) -> None:
     A level keeps what is as bad or worse; a text is looked for wherever a line has text.
     """
     error = ErrorInfo(type="ValueError", message="bad card")
-    found = line("Payment failed", "ERROR", logger="shop.orders", trace_id=TRACE, error=error)
+    fields = {"order_id": 4711, "at": ["/cart/É", {"new": True}], "no": None, "ratio": float("nan")}
+    found = line(
+        "Payment failed",
+        "ERROR",
+        logger="shop.orders",
+        trace_id=TRACE,
+        fields=fields,
+        error=error,
+    )
 
     assert line_filter(level, text).keeps(found) is kept
 

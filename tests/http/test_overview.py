@@ -115,7 +115,7 @@ def test_windows() -> None:
     """
     A card looks back over its own window, the requests of the table over the picked range.
     """
-    slow = RequestStats(9, 0, 0, 500.0, 500.0, 500.0, 500.0, 500.0, 3_600.0)
+    slow = RequestStats(90, 0, 0, 500.0, 500.0, 500.0, 500.0, 500.0, 3_600.0)
 
     found = overview(requests={None: slow, 300.0: FAST, 60.0: FAST})
 
@@ -230,9 +230,9 @@ def test_thresholds_stand_in_the_banner_worst_first() -> None:
     found = overview(numbers=numbers, trails=trails)
 
     assert [(item.state, item.text, item.since) for item in found.banner.items] == [
-        ("critical", "Redis hit rate 43.0 %, below 50.0 %", NOW - 60),
-        ("critical", "PostgreSQL: Connections of maximum 95 of 100 (95.0 %), above 90.0 %", None),
-        ("warning", "System CPU 80.0 %, above 70.0 %", NOW - 10),
+        ("critical", "Redis hit rate 43.0 %, below 50 %", NOW - 60),
+        ("critical", "PostgreSQL: Connections of maximum 95 of 100 (95.0 %), above 90 %", None),
+        ("warning", "System CPU 80.0 %, above 70 %", NOW - 10),
     ]
     assert card(found, "redis_hit_rate").since == NOW - 60
     assert (found.banner.state, found.banner.since) == ("critical", NOW - 60)
@@ -256,8 +256,8 @@ def test_several_targets() -> None:
     )
     assert (row(found, "redis_hit_rate").target, row(found, "redis_hit_rate").value) == ("main", 95)
     assert [item.text for item in found.banner.items] == [
-        "Redis hit rate 30.0 %, below 50.0 % (cache)",
-        "Redis hit rate 70.0 %, below 80.0 % (queue)",
+        "Redis hit rate 30.0 %, below 50 % (cache)",
+        "Redis hit rate 70.0 %, below 80 % (queue)",
     ]
 
 
@@ -274,6 +274,21 @@ def test_equal_targets_show_the_worse_value() -> None:
         "cache",
         85.0,
     )
+
+
+def test_kind_without_a_target_is_not_configured() -> None:
+    """
+    Figures of a kind that nobody configured keep their place, marked so; they worry nobody.
+    """
+    found = overview(targets=WELL[2:])
+
+    absent = {row.id for row in found.rows if not row.configured}
+    assert absent == {row.id for row in found.rows if row.group in ("Redis", "PostgreSQL")}
+    assert [card.id for card in found.cards if not card.configured] == [
+        "redis_hit_rate",
+        "postgres_cache_hit",
+    ]
+    assert found.banner.state == "ok"
 
 
 def test_store_and_losses() -> None:

@@ -157,7 +157,7 @@ def test_documented_patterns_match_the_rules() -> None:
     The schema of each parameter says its default and its words as they are read.
     """
     assert parameters.RANGE.schema["enum"] == list(parameters.RANGES)
-    assert parameters.RANGE.schema["default"] == "1h"
+    assert parameters.RANGE.schema["default"] == "15m"
     assert parameters.LIMIT.schema == {
         "type": "integer",
         "minimum": 1,

@@ -56,6 +56,25 @@ async def test_since_of_each_kind_of_value(served: Served, browser: aiohttp.Clie
     assert {round(now - at, -1) for at in since.values()} == {300}
 
 
+async def test_since_of_requests_is_when_they_came(
+    served: Served, browser: aiohttp.ClientSession
+) -> None:
+    """
+    Slow and failed requests are bad since they came, not since the minute began.
+    """
+    begun = time.time()
+    served.answered(*[900.0] * 30, status=500)
+
+    items = (await get(served, browser, "/api/v1/overview"))["banner"]["items"]
+
+    since = {item["text"]: item["since"] for item in items if item["text"].startswith("API")}
+    assert list(since) == [
+        "API latency P95 900 ms in the last 5 min, above 200 ms",
+        "API: Error rate 100.0 % in the last 5 min, above 5 %",
+    ]
+    assert all(begun <= at <= time.time() for at in since.values())
+
+
 async def test_sparkline_of_a_share(served: Served, browser: aiohttp.ClientSession) -> None:
     """
     Every card's value has a sparkline, in its own unit, also while the store is down.

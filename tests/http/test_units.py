@@ -37,3 +37,22 @@ def test_text(value: float, unit: str, text: str) -> None:
     A number has three figures and its unit; nearly all and nearly nothing do not look like it.
     """
     assert units.text(value, unit) == text
+
+
+@pytest.mark.parametrize(
+    ("value", "unit", "text"),
+    [
+        (5, "percent", "5 %"),
+        (2.5, "percent", "2.5 %"),
+        (100, "ms", "100 ms"),
+        (1000, "ms", "1 s"),
+        (1500, "ms", "1.5 s"),
+        (0, "count", "0"),
+        (1024**3, "bytes", "1 GiB"),
+    ],
+)
+def test_limit(value: float, unit: str, text: str) -> None:
+    """
+    A limit is written as a person sets it, without digits it does not need.
+    """
+    assert units.limit(value, unit) == text

@@ -8,7 +8,8 @@ import asyncpg
 import pytest
 
 from monitord.errors import StoreUnreachable
-from monitord.model import LEVELS, Batch, ErrorInfo, Frame, Log, StackFrame
+from monitord.http.lines import line_filter
+from monitord.model import LEVELS, Batch, ErrorInfo, Frame, Log, LogLine, StackFrame
 from monitord.store import logs
 from monitord.store.logs import LogReader
 from monitord.store.pool import Store
@@ -110,7 +111,9 @@ async def test_level_and_time_narrow_the_page(store: Store, write: Write) -> Non
         ("_", ["ORDERS_total\\x"]),
         ("\\", ["ORDERS_total\\x"]),
         ("bank.audit", ["by logger"]),
-        ("89abcdef0123", ["by trace"]),
+        (TRACE, ["by trace"]),
+        (TRACE[:5].upper(), ["by trace"]),
+        (TRACE[1:], []),
         ("KeyErr", ["by exception"]),
         ("missing key", ["by exception"]),
         ("'; DROP TABLE logs; --", []),
@@ -145,6 +148,80 @@ async def test_text_is_looked_for_as_it_stands(
     page = await LogReader(store).page(text=text)
 
     assert [line.log.message for line in page.lines] == found
+
+
+FIELDS = {
+    "path": "/orders/4711",
+    "order_id": 90210,
+    "ratio": 0.25,
+    "tiny": 1e-7,
+    "huge": 1e22,
+    "zero": -0.0,
+    "paid": True,
+    "none": None,
+    "quoted": 'say "hi"',
+    "windows": "C:\\temp\\new",
+    "lines": "first\nsecond\ttab\x01",
+    "city": "Ärger in KÖLN",
+    "cyrillic": "Ошибка",
+    "nested": [{"sku-Größe": ["<b>", "100%_x"]}],
+}
+
+
+@pytest.mark.parametrize(
+    ("text", "found"),
+    [
+        ("/orders/4711", True),
+        ("ORDERS/47", True),
+        ("90210", True),
+        ("order_id", True),
+        ("orderxid", False),
+        ("0.25", True),
+        ("0.0000001", True),
+        ("10000000000000000000000", True),
+        ("1e", False),
+        ("-0", False),
+        ("true", True),
+        ("null", False),
+        ('say "hi"', True),
+        ('order_id":', False),
+        ('"path"', False),
+        ("{", False),
+        (", ", False),
+        ("temp\\new", True),
+        ("temp\\\\new", False),
+        ("\\n", True),
+        ("\\t", True),
+        ("\\u0001", False),
+        ("u0001", False),
+        ("first\nsecond", True),
+        ("ärger", True),
+        ("ÄRGER", True),
+        ("köln", True),
+        ("Ärger in Köln", True),
+        ("ошибка", True),
+        ("ОШИБКА", True),
+        ("sku-größe", True),
+        ("u00e4", False),
+        ("<B>", True),
+        ("100%_X", True),
+        ("100__x", False),
+    ],
+)
+async def test_fields_are_searched_alike_live_and_stored(
+    store: Store, write: Write, text: str, found: bool
+) -> None:
+    """
+    Keys and values of the fields are found as they were logged, at any depth, and nothing of how
+    they are kept: the live log's filter and the search of the store say the same.
+    """
+    record = Log(NOW - 1, "shop", "INFO", "by fields", fields=FIELDS)
+    await write([frame(1, record)])
+
+    page = await LogReader(store).page(text=text)
+
+    assert bool(page.lines) is found
+    assert line_filter(None, text).keeps(LogLine(7, 1, 0, record)) is found
 
 
 async def test_cursor_of_a_line_that_is_gone_says_so(store: Store, write: Write, sql: SQL) -> None:

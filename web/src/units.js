@@ -37,18 +37,20 @@ const UNITS = {
   s: seconds,
   bytes,
   percent,
-  count: (value) => (Number.isInteger(value) ? value.toLocaleString("en-US") : figure(value)),
+  count: (value) => (Math.round(value) || 0).toLocaleString("en-US"), // there is no 0.4 of a connection
   per_second: (value) => `${figure(value)} /s`,
 };
 
-const NAMES = { ms: "ms", s: "s", bytes: "bytes", percent: "%", count: "", per_second: "per second" };
+const NAMES = { ms: "ms", s: "s", bytes: "bytes", percent: "%", per_second: "per second" };
 
 export function written(value, unit) {
   if (value === null || value === undefined) return "—";
   return (UNITS[unit] ?? figure)(value);
 }
 
-export function unitName(unit) {
+// What a chart's numbers are; counts are whole, so it is said how they became so.
+export function unitName(unit, stepSeconds) {
+  if (unit === "count") return `averages of ${tick(stepSeconds, "s")}, rounded`;
   return NAMES[unit] ?? unit;
 }
 
@@ -57,11 +59,13 @@ export function tick(value, unit) {
   return value === 0 ? "0" : written(value, unit).replace(/\.0+(?=\D|$)|(\.\d*?[1-9])0+(?=\D|$)/, "$1");
 }
 
+const STEPS = { bytes: [1, 2, 4, 8, 16, 32, 64, 128, 256, 512], count: [1, 2, 5, 10] };
+
 // The top of an axis that starts at zero and its step: at most five steps of a round size.
 export function scale(top, unit) {
   if (unit === "percent" && top > 40) return { max: 100, step: 25 };
   const base = unit === "bytes" ? 1024 ** Math.max(0, Math.floor(Math.log(top || 1) / Math.log(1024))) : 1;
-  const steps = unit === "bytes" ? [1, 2, 4, 8, 16, 32, 64, 128, 256, 512] : [1, 2, 2.5, 5, 10];
+  const steps = STEPS[unit] ?? [1, 2, 2.5, 5, 10];
   const least = (top * 1.08) / base / 4 || 0.25;
   let size = unit === "bytes" ? 1 : 10 ** Math.floor(Math.log10(least));
   if (unit === "bytes") while (size / 2 >= least && size > 1 / 64) size /= 2;

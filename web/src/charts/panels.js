@@ -40,6 +40,7 @@ class Panel {
   }
 
   async load(byHand) {
+    if (this.figure.hidden) return;
     if (!byHand && (Date.now() < this.dueAt || this.request)) return;
     this.request?.abort();
     const request = new AbortController();
@@ -67,7 +68,7 @@ class Panel {
     this.data = data;
     this.dueAt = Date.now() + Math.min(data.step_seconds * 500, DUE_LIMIT_MS);
     this.plot ??= new Plot(this.figure.querySelector("[data-plot]"), axes, (at) => this.legend.write(at));
-    this.figure.querySelector("[data-unit]").textContent = unitName(data.unit);
+    this.figure.querySelector("[data-unit]").textContent = unitName(data.unit, data.step_seconds);
     this.draw();
   }
 
@@ -100,9 +101,11 @@ class Panel {
     else this.state("error", `Not loaded: ${why}`);
   }
 
-  // Why the newest points may be missing: the target is down, or the store is.
+  // Why the newest points may be missing: the target is down, or the store is. Without any target no chart.
   notice(problem = "") {
-    const lamps = document.querySelectorAll(`[data-kind="${this.figure.dataset.kind}"][data-up="0"]`);
+    const { kind } = this.figure.dataset;
+    this.figure.hidden = kind !== "api" && !document.querySelector(`.lamp[data-kind="${kind}"]`);
+    const lamps = document.querySelectorAll(`.lamp[data-kind="${kind}"][data-up="0"]`);
     const down = [...lamps].map(({ dataset: { target, since, reason } }) => {
       const name = lamps.length > 1 ? `${target} ` : "";
       return `${name}down${since ? ` since ${moment(Number(since) * 1000)}` : ""}${reason ? `, ${reason}` : ""}`;

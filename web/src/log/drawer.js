@@ -1,8 +1,10 @@
-// All of one log line: fields, trace and traceback, in a drawer that stays while the list moves on.
+// All of one log line in a drawer that stays while the list moves on: what happened comes first, how
+// the program got there last.
 
 import { full } from "../clock.js";
 import { element, icon } from "../elements.js";
 import { manyLines, oneLine } from "../text.js";
+import { code, raised, traceback } from "./traceback.js";
 
 
 const drawer = document.getElementById("line");
@@ -19,50 +21,47 @@ async function copy(text, button) {
   }
 }
 
-function copyable(text) {
+// The trace id, to take away or to see every line of.
+function trace(id, search) {
   const button = element("button", { type: "button", "data-copy": "" }, icon("copy"), element("span", {}, "Copy"));
-  button.addEventListener("click", () => copy(text, button));
-  return element("span", { class: "copyable" }, element("code", {}, text), button);
+  button.addEventListener("click", () => copy(id, button));
+  const lines = element("button", { type: "button", "data-trace": "" }, "Show its lines");
+  lines.addEventListener("click", () => {
+    drawer.close();
+    search(id);
+  });
+  return element("span", { class: "copyable" }, element("code", {}, oneLine(id)), button, lines);
 }
 
-function facts(entry) {
+function origin(entry, search) {
   const list = element("dl", { class: "facts" });
-  const rows = { Time: full(entry.time * 1000), Service: entry.service, Logger: entry.logger, Id: entry.id };
-  for (const [name, value] of Object.entries(rows)) {
-    if (value) list.append(element("dt", {}, name), element("dd", {}, oneLine(value)));
+  const add = (name, value) => list.append(element("dt", {}, name), element("dd", {}, value));
+  if (entry.trace_id) add("Trace", trace(entry.trace_id, search));
+  for (const [name, value] of Object.entries({ Service: entry.service, Logger: entry.logger, Line: entry.id })) {
+    if (value) add(name, oneLine(value));
   }
-  if (entry.trace_id) list.append(element("dt", {}, "Trace"), element("dd", {}, copyable(oneLine(entry.trace_id))));
   return list;
 }
 
-function code(text, language) {
-  return element("code", { "data-language": language }, text);
-}
-
-function frame({ path = "", line = 0, function: name = "", source = "", in_app: inApp = true }) {
-  const made = element("li", { class: inApp ? "frame" : "frame foreign" });
-  made.append(element("p", {}, `File "${oneLine(path)}", line ${line}, in ${oneLine(name || "?")}`));
-  if (source) made.append(element("pre", {}, code(manyLines(source.trim()), "python")));
-  return made;
-}
-
-function traceback(error) {
-  const part = element("section", { "data-traceback": "" }, element("h3", {}, "Traceback, most recent call last"));
-  if (error.frames?.length) part.append(element("ol", { class: "frames" }, ...error.frames.map(frame)));
-  const type = element("b", {}, oneLine(error.type ?? "Error"));
-  part.append(element("pre", { class: "raised" }, type, error.message ? `: ${manyLines(error.message)}` : ""));
-  return part;
+// A text as it is; anything else as JSON, so that "7" and 7 can be told apart by their colour.
+function value(given) {
+  if (typeof given === "string") return given ? manyLines(given) : element("span", { class: "muted" }, "(empty)");
+  return code(manyLines(JSON.stringify(given, null, 2)), "json");
 }
 
 function fields(values) {
-  const text = manyLines(JSON.stringify(values, null, 2));
-  return element("section", { "data-fields": "" }, element("h3", {}, "Fields"), element("pre", {}, code(text, "json")));
+  const rows = Object.entries(values).map(([name, given]) =>
+    element("tr", {}, element("th", { scope: "row" }, oneLine(name)), element("td", {}, element("div", {}, value(given)))),
+  );
+  const table = element("table", { class: "fields" }, element("tbody", {}, ...rows));
+  return element("section", { "data-fields": "" }, element("h3", {}, "Fields"), table);
 }
 
 function bar(entry) {
   const level = element("b", { class: "level", "data-level": entry.level }, oneLine(entry.level));
+  const time = element("span", { class: "muted" }, full(entry.time * 1000));
   const close = element("button", { type: "button", "data-close": "", "aria-label": "Close" }, icon("close"));
-  return element("header", { class: "bar" }, element("h2", {}, "Log line"), level, close);
+  return element("header", { class: "bar" }, element("h2", {}, "Log line"), level, time, close);
 }
 
 async function highlight() {
@@ -72,11 +71,14 @@ async function highlight() {
   for (const block of blocks) block.replaceChildren(...highlighted(block.textContent, block.dataset.language));
 }
 
-export function openLine(entry) {
+// `search` filters the log by a text.
+export function openLine(entry, search) {
   const body = element("div", { class: "drawer-body" });
-  body.append(element("pre", { class: "message" }, manyLines(entry.message)), facts(entry));
-  if (entry.error) body.append(traceback(entry.error));
+  body.append(element("pre", { class: "message" }, manyLines(entry.message)));
+  if (entry.error) body.append(raised(entry.error));
   if (Object.keys(entry.fields ?? {}).length) body.append(fields(entry.fields));
+  body.append(origin(entry, search));
+  if (entry.error?.frames?.length) body.append(traceback(entry.error.frames));
   drawer.replaceChildren(bar(entry), body);
   if (!drawer.open) drawer.showModal();
   return highlight();

@@ -1,6 +1,7 @@
 // The log panel: stream, filters, pause, and what its controls say.
 
 import { openLine } from "./drawer.js";
+import { Empty } from "./empty.js";
 import { gapElement, lineElement } from "./line.js";
 import { LogStream } from "./stream.js";
 import { Tail } from "./tail.js";
@@ -17,11 +18,13 @@ const WORDS = {
 const panel = document.getElementById("log");
 const list = panel.querySelector("[data-log]");
 const stateText = panel.querySelector("[data-log-state]");
-const empty = panel.querySelector("[data-log-empty]");
+const empty = new Empty(panel.querySelector("[data-log-empty]"));
 const level = document.getElementById("log-level");
 const text = document.getElementById("log-text");
 const pauseButton = document.getElementById("log-pause");
 const newest = document.getElementById("log-newest");
+
+const USUAL_LEVEL = level.value;
 
 // Lines the page did not get since it opened the stream; the mark in the list scrolls away.
 let dropped = 0;
@@ -29,7 +32,8 @@ let dropped = 0;
 // Element -> the entry it shows; an entry goes with its element.
 const entries = new WeakMap();
 const tail = new Tail(list, show);
-const stream = new LogStream(`${document.body.dataset.base}/api/monitoring/advanced/logs/stream`, {
+const base = document.body.dataset.base;
+const stream = new LogStream(`${base}/api/monitoring/advanced/logs/stream`, {
   line: (entry) => tail.push(() => made(entry)),
   gap: (count) => {
     dropped += count ?? 0;
@@ -62,18 +66,29 @@ function show() {
   pauseButton.setAttribute("aria-pressed", String(paused));
   newest.hidden = paused || (following && !(walked && held));
   newest.querySelector("[data-count]").textContent = held ? lines(held) : "Newest";
-  const filtered = level.value || text.value.trim();
-  empty.hidden = list.childElementCount > 0;
-  empty.textContent = filtered ? "No line passes the filter yet" : "Waiting for log lines";
+  const nothing = list.childElementCount === 0 && !held;
+  empty.show(nothing, panel.dataset.state === "live", { query: asked(), stored: `${base}/api/v1/logs`, clear: () => search("", USUAL_LEVEL) });
 }
 
-function reopen() {
+function asked() {
   const query = new URLSearchParams();
   if (level.value) query.set("level", level.value);
   if (text.value.trim()) query.set("text", text.value.trim());
+  return query;
+}
+
+function reopen() {
+  const query = asked();
   dropped = 0;
   tail.clear();
   stream.open(query.size ? `?${query}` : "");
+}
+
+// By a text alone unless told otherwise: of a trace every line is wanted.
+function search(words, least = "") {
+  text.value = words;
+  level.value = least;
+  reopen();
 }
 
 function togglePause() {
@@ -84,7 +99,7 @@ function togglePause() {
 // Up and down walk the lines, Enter opens one.
 function walk(event) {
   const line = event.target.closest(".line");
-  if (event.key === "Enter" && line) openLine(entries.get(line));
+  if (event.key === "Enter" && line) openLine(entries.get(line), search);
   const step = { ArrowDown: "nextElementSibling", ArrowUp: "previousElementSibling" }[event.key];
   if (!step) return;
   event.preventDefault();
@@ -105,7 +120,7 @@ export function startLog() {
   list.addEventListener("keydown", walk);
   list.addEventListener("click", (event) => {
     const line = event.target.closest(".line");
-    if (line && !String(getSelection())) openLine(entries.get(line));
+    if (line && !String(getSelection())) openLine(entries.get(line), search);
   });
   reopen();
   return { togglePause, focusFilter: () => text.focus() };

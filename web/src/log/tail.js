@@ -40,11 +40,13 @@ export class Tail {
     this.schedule();
   }
 
+  // Begin anew. Nothing is left that a pause could hold, so it ends.
   clear() {
     this.waiting = [];
     this.passed = 0;
     this.list.replaceChildren();
     this.following = true;
+    this.paused = false;
     this.onChange();
   }
 
