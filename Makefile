@@ -3,6 +3,8 @@ PYTHON ?= python3
 VENV   ?= .venv
 BIN    := $(VENV)/bin
 TESTS  ?=
+# Most tests wait for servers and pages, so two at a time take little more than half the time.
+PYTEST := -m pytest --numprocesses=auto --maxprocesses=4 --dist=loadfile
 WEB    := $(shell find web -path web/node_modules -prune -o -path web/dist -prune -o -type f -print)
 
 .PHONY: demo test test-wheel bench check lint types build lock clean help
@@ -13,15 +15,15 @@ help:  ## show this list
 demo: $(VENV)/.run  ## a shop under traffic, monitored: shows the page's address
 	@$(BIN)/monitord demo
 
-test: $(VENV)/.dev  ## every test, on real servers
-	@$(BIN)/python -m pytest
+test: $(VENV)/.dev  ## every test (or TESTS=...), on real servers
+	@$(BIN)/python $(PYTEST) $(TESTS)
 
 # -P keeps the checkout off sys.path, so that what is imported is what the wheel carries.
 test-wheel: build requirements/dev.lock  ## every test (or TESTS=...), on the built wheel in an environment of its own
 	@rm -rf $(VENV)-wheel && $(PYTHON) -m venv $(VENV)-wheel
 	@$(VENV)-wheel/bin/python requirements/install requirements/dev.lock
 	@$(VENV)-wheel/bin/python -m pip install --quiet --disable-pip-version-check --no-deps build/monitord-*.whl
-	@$(VENV)-wheel/bin/python -P -m pytest $(TESTS)
+	@$(VENV)-wheel/bin/python -P $(PYTEST) $(TESTS)
 
 bench: $(VENV)/.dev  ## measure; prints a table and writes tests/bench/results.json
 	@$(BIN)/python -m tests.bench
