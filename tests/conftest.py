@@ -2,7 +2,7 @@
 
 import itertools
 
-from collections.abc import AsyncIterator
+from collections.abc import AsyncIterator, Generator
 
 import asyncpg
 import pytest
@@ -16,6 +16,16 @@ from monitord.embedded import EmbeddedPostgres, EmbeddedValkey, PostgresOptions
 FAST = {"fsync": "off", "synchronous_commit": "off", "full_page_writes": "off"}
 
 _numbers = itertools.count(1)
+
+
+@pytest.hookimpl(wrapper=True)
+def pytest_runtest_makereport() -> Generator[None, pytest.TestReport, pytest.TestReport]:
+    """Let what a test has logged reach another process, lone surrogates and all."""
+    report = yield
+    report.sections = [
+        (name, text.encode(errors="backslashreplace").decode()) for name, text in report.sections
+    ]
+    return report
 
 
 @pytest_asyncio.fixture(scope="session")
