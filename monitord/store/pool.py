@@ -15,7 +15,7 @@ from monitord.backoff import backoff
 from monitord.errors import MonitordError, StoreError, StoreUnreachable
 from monitord.store.connection import Connection, Connections, connect, turn
 from monitord.store.failures import ENCODING, ROOTS, Failure, describe, judge
-from monitord.store.hosts import host_id
+from monitord.store.hosts import Host, find_or_add
 from monitord.store.migrate import migrate
 from monitord.telemetry import Telemetry
 
@@ -61,7 +61,7 @@ class Store:
         # Half of the connections each, so that slow pages never hold up the writer.
         self._reading = asyncio.Semaphore(max(1, config.connections // 2))
         self._writing = asyncio.Semaphore(max(1, config.connections - config.connections // 2))
-        self._host_id: int | None = None
+        self._host: Host | None = None
         self._connected: bool | None = None
         self._refusal = ""
         self._ready = asyncio.Event()
@@ -74,9 +74,21 @@ class Store:
 
         Raises StoreUnreachable: the store has not answered since the start.
         """
-        if self._host_id is None:
+        return self._known_host().number
+
+    @property
+    def first_seen_at(self) -> float:
+        """
+        When this instance was first here, Unix seconds: before that nobody counted.
+
+        Raises StoreUnreachable: the store has not answered since the start.
+        """
+        return self._known_host().first_seen_at
+
+    def _known_host(self) -> Host:
+        if self._host is None:
             raise StoreUnreachable(f"store: {self.detail}")
-        return self._host_id
+        return self._host
 
     @property
     def up(self) -> bool | None:
@@ -182,7 +194,7 @@ class Store:
         applied = await migrate(connection, waiting=self._say_waiting)
         if applied:
             log.info("store.migrated", migrations=applied)
-        self._host_id = await host_id(connection, self._instance)
+        self._host = await find_or_add(connection, self._instance)
         self.epoch += 1
 
     def _say_waiting(self) -> None:

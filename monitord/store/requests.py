@@ -54,8 +54,9 @@ class RequestReader:
         Return what there is to say about the requests of [start, end), Unix seconds.
 
         The window is widened to whole minutes, or to hours above 2 days and where minutes are not
-        kept any more; `seconds` of the answer is what was counted of it so far. None: nothing was
-        recorded.
+        kept any more; `seconds` of the answer is what was counted of it so far: what lies before
+        this instance's first connecting and its earliest request is no part of it. None: nothing
+        was recorded.
 
         Raises StoreUnreachable, StoreError.
         """
@@ -64,7 +65,10 @@ class RequestReader:
         rows = await self._rows(cover(first, last), first, last)
         if not rows:
             return None
-        return await asyncio.to_thread(summed, rows, min(last, max(now, first + MINUTE)) - first)
+        earliest = min(row["start"] for row in rows).timestamp()
+        begun = max(first, min(self._store.first_seen_at, earliest))
+        until = min(last, max(now, begun + MINUTE))
+        return await asyncio.to_thread(summed, rows, until - begun)
 
     async def points(self, start: float, end: float, step: float) -> RequestSeries:
         """

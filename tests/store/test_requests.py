@@ -63,6 +63,19 @@ async def test_statistics_of_a_window(store: Store, write: Write, merged: bool) 
     assert [found.p50_ms, found.p95_ms, found.p99_ms] == pytest.approx(exact, rel=RELATIVE_ERROR)
 
 
+async def test_time_before_the_first_start_was_not_counted(store: Store, write: Write) -> None:
+    """
+    A young instance's rate is over the time it has been there, not over the window asked for.
+    """
+    now = time.time()
+    await write([Frame(1, 1, Batch(now, requests=[request(now) for _ in range(60)]))])
+
+    found = await RequestReader(store).stats(now - 3_600, now + 1)
+
+    assert found is not None
+    assert found.seconds <= 120  # the minute under way, or the one before it
+
+
 async def test_nothing_recorded_is_no_statistics(store: Store, write: Write) -> None:
     """
     A window in which nothing was recorded answers None: unknown is not zero.
