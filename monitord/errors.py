@@ -23,3 +23,20 @@ class EmbeddedError(MonitordError):
 
 class AssetError(MonitordError):
     """A data folder of monitord is missing from the installation."""
+
+
+class SpoolError(MonitordError):
+    """The spool cannot be used, or what was given to it is not safe on disk."""
+
+
+class NotTaken(MonitordError):
+    """
+    A batch was refused as a whole, or is not safe on disk. Said in words for who sent it.
+
+    `wait_seconds` is when to come again; `crowded` says that it is for a burst alone.
+    """
+
+    def __init__(self, sentence: str, wait_seconds: int, *, crowded: bool = False) -> None:
+        super().__init__(sentence)
+        self.wait_seconds = wait_seconds
+        self.crowded = crowded

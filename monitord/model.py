@@ -14,6 +14,7 @@ Text = Annotated[str, Meta(min_length=1, max_length=1_000)]
 TraceId = Annotated[str, Meta(min_length=32, max_length=32)]
 SpanId = Annotated[str, Meta(min_length=16, max_length=16)]
 DurationMs = Annotated[float, Meta(ge=0, le=86_400_000)]
+IdempotencyKey = Annotated[str, Meta(max_length=255)]
 
 MetricKind = Literal["gauge", "counter", "histogram"]
 
@@ -125,7 +126,8 @@ class Batch(Struct, frozen=True, gc=False):
     What arrived together: one datagram drain, one HTTP body, or one scrape.
 
     `received_at` is Unix seconds; `size_bytes` is what it arrived as and an allowance for its
-    structure, 0 for what did not arrive as text.
+    structure, 0 for what did not arrive as text. `idempotency_key` is the sender's name for the
+    whole of it, empty for none: of two batches with one key within 24 h one is stored.
     """
 
     received_at: float
@@ -133,6 +135,7 @@ class Batch(Struct, frozen=True, gc=False):
     logs: Sequence[Log] = ()
     metrics: Sequence[Metric] = ()
     size_bytes: int = 0
+    idempotency_key: IdempotencyKey = ""
 
     def __len__(self) -> int:
         return len(self.requests) + len(self.logs) + len(self.metrics)
@@ -256,17 +259,34 @@ class Sink(Protocol):
         """Take the batch; False when there is no room (the caller counts and tells its client)."""
         ...
 
-    async def settled(self) -> None:
-        """Return when everything offered before this call is as safe as this sink can make it."""
+
+class DurableSink(Sink, Protocol):
+    """A sink for those who want to hear that a batch is safe, or that it is not."""
+
+    def check_room(self, size_bytes: int) -> None:
+        """Raises NotTaken: a batch of so many bytes would be refused now."""
+        ...
+
+    async def deliver(self, batch: Batch) -> None:
+        """
+        Take the batch; return once it is safe on disk.
+
+        Raises NotTaken: it was refused, or could not be made safe.
+        """
         ...
 
 
 class FrameSource(Protocol):
-    """What the store's writer drains; frames come oldest first and stay until they are done."""
+    """
+    What the store's writer drains; frames stay until they are done.
+
+    Nearly oldest first, but no order is promised. A frame may come again after it was done, in
+    another group or by a later run; never twice in one answer.
+    """
 
     async def next(self, limit: int, limit_bytes: int) -> Sequence[Frame]:
         """
-        Wait for at least one frame; return the oldest.
+        Wait for at least one frame; return some.
 
         Together they are about `limit` events and `limit_bytes` as they arrived, at most; a frame
         that is larger comes alone.
@@ -276,3 +296,38 @@ class FrameSource(Protocol):
     def done(self, frames: Sequence[Frame]) -> None:
         """The frames are in the store (or were refused for good): forget them."""
         ...
+
+
+class Pending(Protocol):
+    """What is still to be stored, as far as the store's retention must know it."""
+
+    @property
+    def oldest_at(self) -> float | None:
+        """When the oldest frame that is not done was received, Unix seconds; None without any."""
+        ...
+
+
+class DeadLetter(Struct, frozen=True):
+    """
+    An event the store has refused for good, and why.
+
+    `index` is its place among the events of its type in the frame `(writer, seq)`.
+    """
+
+    writer: int
+    seq: int
+    index: int
+    reason: str
+    event: Request | Log | Metric
+
+
+class DeadLetters(Protocol):
+    """
+    Where refused events go, so that they can be looked at and sent again.
+
+    It is asked before the rest of the frame is committed: an event may come twice, never not at
+    all. An implementer never raises and never holds up the writer for long; what it cannot keep
+    it counts.
+    """
+
+    async def keep(self, letters: Sequence[DeadLetter]) -> None: ...
