@@ -1,11 +1,10 @@
-"""The one transaction of a drain: its rows, what they add to the rollups, and the run's mark."""
+"""The one transaction of a drain: the ledger, its rows, what they add to the rollups, its ids."""
 
 from __future__ import annotations
 
 import asyncio
 
-from collections.abc import Sequence
-from itertools import groupby
+from collections.abc import Iterator, Sequence
 from typing import Any
 
 import numpy as np
@@ -15,63 +14,101 @@ from monitord.store import log_rows, request_rows, samples, sums
 from monitord.store.connection import Connection
 from monitord.store.copying import framed, stretches
 from monitord.store.drain import Drain
+from monitord.store.event_ids import Claim, decide, remember
 from monitord.store.halving import Write
 from monitord.store.log_rows import LogRow
 from monitord.store.metric_rollups import roll_late
+from monitord.store.places import Identity, Place
 from monitord.store.queries import queries
 from monitord.store.request_rows import RequestColumns
 from monitord.store.samples import MINUTE_US, SampleColumns
+from monitord.store.sums import Ints
 
 
 class AlreadyApplied(Exception):
-    """Frames of this drain are in the store: their commit was made, its answer was lost."""
+    """Exactly these frames of the drain are in the store already, each by its (writer, seq)."""
 
-    def __init__(self, writer: int, last_seq: int) -> None:
-        super().__init__(f"frames of {writer} up to {last_seq}")
-        self.writer = writer
-        self.last_seq = last_seq
+    def __init__(self, frames: frozenset[Identity]) -> None:
+        super().__init__(f"{len(frames)} frames")
+        self.frames = frames
 
 
 async def apply(
     connection: Connection, drain: Drain, host_id: int, kept_seconds: float, write: Write
-) -> None:
+) -> Drain:
     """
-    Write a drain in the caller's transaction, its rows by `write`.
+    Write a drain in the caller's transaction, its rows by `write`; return it without duplicates.
 
-    The rollups get exactly the rows that were written. Samples are kept for `kept_seconds`.
+    The rollups get exactly the rows that were written, and so do the ids that are remembered.
+    Samples are kept for `kept_seconds`.
 
-    Raises AlreadyApplied: the frames came again. Any of asyncpg's errors.
+    Raises AlreadyApplied: some of the frames came again. Any of asyncpg's errors.
     """
-    await advance(connection, drain.frames, host_id)
+    await mark_applied(connection, drain.frames, host_id)
+    first: Sequence[Claim] = ()
+    if drain.claims:
+        verdict = await decide(connection, drain.claims, drain.frames, host_id)
+        first, drain = verdict.first, drain.without(verdict.duplicates)
+    refused = await write_rows(connection, drain, host_id, kept_seconds, write)
+    await remember(connection, [one for one in first if one.place not in refused], host_id)
+    return drain
+
+
+async def write_rows(
+    connection: Connection, drain: Drain, host_id: int, kept_seconds: float, write: Write
+) -> set[Place]:
+    """Write the rows and what they add to the rollups; return the places of those left out."""
     requests, logs, points = drain.requests, drain.logs, drain.samples
+    log_places = np.fromiter((row.place for row in logs), np.int64, len(logs))
     kept = await write(
         "request",
-        len(requests),
-        lambda rows: copy_requests(connection, requests.take(rows), host_id),
+        requests.place,
+        lambda rows: copy_requests(connection, only(requests, rows), host_id),
     )
-    await add_deltas(connection, requests.take(kept), drain.frames[-1], host_id)
-    await write("log", len(logs), lambda rows: copy_logs(connection, [logs[row] for row in rows]))
-    await write(
+    await add_deltas(connection, only(requests, kept), drain.frames[-1], host_id)
+    kept_logs = await write(
+        "log", log_places, lambda rows: copy_logs(connection, [logs[row] for row in rows])
+    )
+    kept_samples = await write(
         "metric",
-        len(points),
+        points.place,
         lambda rows: put_samples(connection, points.take(rows), host_id, kept_seconds),
     )
+    return {
+        *left_out("request", requests.place, kept),
+        *left_out("log", log_places, kept_logs),
+        *left_out("metric", points.place, kept_samples),
+    }
 
 
-async def advance(connection: Connection, frames: Sequence[Frame], host_id: int) -> None:
+def only(requests: RequestColumns, rows: Ints) -> RequestColumns:
+    """Return the rows of these ascending numbers; all of them, as nearly always, are not copied."""
+    return requests if len(rows) == len(requests) else requests.take(rows)
+
+
+def left_out(kind: str, places: Ints, kept: Ints) -> Iterator[Place]:
+    """Yield the places of the rows that are not among those kept."""
+    if len(kept) < len(places):
+        yield from ((kind, row) for row in np.delete(places, kept).tolist())
+
+
+async def mark_applied(connection: Connection, frames: Sequence[Frame], host_id: int) -> None:
     """
-    Move the marks of the runs past these frames.
+    Put the frames into the ledger. The runs in order, so that no two transactions wait in a ring.
 
-    Raises AlreadyApplied: some of them lie behind a mark.
+    Raises AlreadyApplied: some of them are in it.
     """
-    for writer, some in groupby(frames, lambda frame: frame.writer):
-        seqs = [frame.seq for frame in some]
-        moved = await queries().advance_writer(
-            connection, host_id=host_id, writer=writer, first_seq=seqs[0], last_seq=seqs[-1]
-        )
-        if moved is None:
-            last = await queries().last_seq(connection, host_id=host_id, writer=writer)
-            raise AlreadyApplied(writer, last)
+    seqs: dict[int, list[int]] = {}
+    for frame in frames:
+        seqs.setdefault(frame.writer, []).append(frame.seq)
+    found: set[Identity] = set()
+    for writer in sorted(seqs):
+        run = {"host_id": host_id, "writer": writer, "seqs": seqs[writer]}
+        if not await queries().mark_applied(connection, **run):
+            again = await queries().applied_among(connection, **run)
+            found.update((writer, seq) for seq in again)
+    if found:
+        raise AlreadyApplied(frozenset(found))
 
 
 async def copy_requests(connection: Connection, requests: RequestColumns, host_id: int) -> None:
@@ -91,12 +128,16 @@ async def copy_logs(connection: Connection, rows: Sequence[LogRow]) -> None:
 async def add_deltas(
     connection: Connection, requests: RequestColumns, last: Frame, host_id: int
 ) -> None:
-    """Add one delta per minute; the last frame's number tells it from those of other drains."""
+    """
+    Add one delta per minute, told from those of other drains by the last frame's (writer, seq).
+
+    No other delta has the same: a frame is in the ledger once, and so are the drains it was in.
+    """
     minutes = requests.at_us // MINUTE_US
     rows: dict[int, dict[str, Any]] = {}
     for minute in np.unique(minutes).tolist():
         built = []
-        for some in requests.take(minutes == minute).stretches():
+        for some in requests.where(minutes == minute).stretches():
             built.append(sums.build(some.endpoint_id, some.status, some.failed, some.duration_us))
             await asyncio.sleep(0)
         rows[minute] = sums.to_row(sums.merge(built), with_quantiles=False)

@@ -5,20 +5,20 @@ from __future__ import annotations
 import asyncio
 
 from collections.abc import Sequence
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from datetime import date, timedelta
 
 import numpy as np
 
-from numpy.typing import NDArray
-
 from monitord.model import Frame, Log, Metric, Request
 from monitord.store import request_rows, samples
-from monitord.store.copying import DAY_US, one_us, stretches
+from monitord.store.copying import DAY_US, STRETCH, one_us, stretches
 from monitord.store.dictionaries import Dictionaries
-from monitord.store.failures import ENCODING
+from monitord.store.event_ids import Claim, claims_of
+from monitord.store.failures import ENCODING, describe
 from monitord.store.log_rows import LogRow, log_row
 from monitord.store.names import pairs
+from monitord.store.places import FIELDS, Place, events_of
 from monitord.store.request_rows import RequestColumns
 from monitord.store.samples import SampleColumns
 from monitord.store.sums import Ints
@@ -28,31 +28,41 @@ from monitord.store.sums import Ints
 OLDEST_US = 400 * DAY_US
 NEWEST_US = 2 * DAY_US
 
+OUT_OF_RANGE = "a number or its time is out of range"
+
 
 @dataclass(frozen=True, slots=True)
 class Refusal:
-    """A row that was left out, and why. `type` is request, log or metric."""
+    """An event that was left out because it cannot be stored, and why."""
 
-    type: str
+    place: Place
     row: str
     reason: str
 
 
 @dataclass(frozen=True, slots=True)
 class Drain:
-    """What one transaction writes; rows that cannot be stored are in `refusals` instead."""
+    """
+    What one transaction writes; rows that cannot be stored are in `refusals` instead.
+
+    `claims` are the ids that came with it; `duplicates` are the events left out because theirs had
+    come before, which shows only in the transaction.
+    """
 
     frames: Sequence[Frame]
     requests: RequestColumns
     logs: Sequence[LogRow]
     samples: SampleColumns
     refusals: Sequence[Refusal]
+    claims: Sequence[Claim]
+    duplicates: frozenset[Place] = frozenset()
 
     def days(self) -> dict[str, set[date]]:
         """Return the days of the rows, by partitioned table."""
         histograms = self.samples.kind == samples.HISTOGRAM
         values = days_of(self.samples.at_us[~histograms])
         logs = np.fromiter((row.at_us for row in self.logs), np.int64, len(self.logs))
+        ids = np.fromiter((claim.at_us for claim in self.claims), np.int64, len(self.claims))
         return {
             "requests": days_of(self.requests.at_us),
             "logs": days_of(logs),
@@ -60,7 +70,23 @@ class Drain:
             "metric_rollup_minutes": values,
             "metric_rollup_hours": values,
             "metric_histograms": days_of(self.samples.at_us[histograms]),
+            "event_ids": days_of(ids),
         }
+
+    def without(self, duplicates: frozenset[Place]) -> Drain:
+        """Return the drain with these events left out."""
+        if not duplicates:
+            return self
+        gone = {kind: [row for of, row in duplicates if of == kind] for kind in FIELDS}
+        logs = set(gone["log"])
+        return replace(
+            self,
+            requests=self.requests.take(~np.isin(self.requests.place, gone["request"])),
+            logs=[row for row in self.logs if row.place not in logs],
+            samples=self.samples.take(~np.isin(self.samples.place, gone["metric"])),
+            refusals=[one for one in self.refusals if one.place not in duplicates],
+            duplicates=duplicates,
+        )
 
 
 def days_of(at_us: Ints) -> set[date]:
@@ -77,13 +103,24 @@ async def prepare(frames: Sequence[Frame], dictionaries: Dictionaries, host_id: 
     refusals: list[Refusal] = []
     received = [one_us(frame.batch.received_at) for frame in frames]
     span = (min(received) - OLDEST_US, max(received) + NEWEST_US)
-    return Drain(
-        frames,
-        await ready_requests(frames, dictionaries, span, refusals),
-        await ready_logs(frames, dictionaries, host_id, span, refusals),
-        await ready_samples(frames, dictionaries, span, refusals),
-        refusals,
-    )
+    requests = await ready_requests(frames, dictionaries, span, refusals)
+    logs = await ready_logs(frames, dictionaries, host_id, span, refusals)
+    points = await ready_samples(frames, dictionaries, span, refusals)
+    claims = await claims_of(frames)
+    if refusals and claims:
+        # What is not stored claims no id: the event may be sent again, mended.
+        refused = {one.place for one in refusals}
+        claims = [claim for claim in claims if claim.place not in refused]
+    return Drain(frames, requests, logs, points, refusals, claims)
+
+
+def all_refused(frames: Sequence[Frame], reason: str) -> Drain:
+    """Return a drain of these frames that writes none of their events."""
+    refusals = []
+    for kind in FIELDS:
+        events = [one for frame in frames for one in events_of(frame, kind)]
+        refusals += [Refusal((kind, row), said(one), reason) for row, one in enumerate(events)]
+    return Drain(frames, request_rows.columns((), ()), [], samples.columns((), ()), refusals, [])
 
 
 async def ready_requests(
@@ -94,12 +131,13 @@ async def ready_requests(
 ) -> RequestColumns:
     events = [one for frame in frames for one in frame.batch.requests]
     parts = [request_rows.columns((), ())]
-    for some in stretches(events):
+    for number, some in enumerate(stretches(events)):
         names = [(one.service, one.method, one.route) for one in some]
-        rows = request_rows.columns(some, await dictionaries.endpoints.numbers(names))
+        ids = await dictionaries.endpoints.numbers(names)
+        rows = request_rows.columns(some, ids, number * STRETCH)
         kept = rows.valid & (rows.at_us >= span[0]) & (rows.at_us <= span[1])
         if not kept.all():
-            refuse(refusals, "request", some, ~kept)
+            refuse(refusals, "request", events, rows.place[~kept])
             rows = rows.take(kept)
         parts.append(rows)
         await asyncio.sleep(0)
@@ -115,19 +153,20 @@ async def ready_logs(
 ) -> list[LogRow]:
     places = [(frame, index) for frame in frames for index in range(len(frame.batch.logs))]
     ready: list[LogRow] = []
-    for some in stretches(places):
+    for number, some in enumerate(stretches(places)):
         records = [frame.batch.logs[index] for frame, index in some]
-        numbers = await dictionaries.loggers.numbers([(one.service, one.logger) for one in records])
-        for (frame, index), number in zip(some, numbers, strict=True):
+        ids = await dictionaries.loggers.numbers([(one.service, one.logger) for one in records])
+        numbered = zip(some, ids, strict=True)
+        for place, ((frame, index), logger_id) in enumerate(numbered, number * STRETCH):
             try:
-                row = log_row(frame, index, number, host_id)
+                row = log_row(frame, index, logger_id, host_id, place)
+                reason = "" if span[0] <= row.at_us <= span[1] else OUT_OF_RANGE
             except (*ENCODING, RecursionError) as error:
-                refusals.append(Refusal("log", said(frame.batch.logs[index]), str(error)))
-                continue
-            if span[0] <= row.at_us <= span[1]:
-                ready.append(row)
+                reason = describe(error)
+            if reason:
+                refusals.append(Refusal(("log", place), said(frame.batch.logs[index]), reason))
             else:
-                refusals.append(Refusal("log", said(frame.batch.logs[index]), OUT_OF_RANGE))
+                ready.append(row)
         await asyncio.sleep(0)
     return ready
 
@@ -140,29 +179,27 @@ async def ready_samples(
 ) -> SampleColumns:
     events = [one for frame in frames for one in frame.batch.metrics]
     parts = [samples.columns((), ())]
-    for some in stretches(events):
+    for number, some in enumerate(stretches(events)):
         names = [(m.service, m.name, m.kind, m.unit, pairs(m.attributes)) for m in some]
-        rows = samples.columns(some, await dictionaries.series.numbers(names))
+        ids = await dictionaries.series.numbers(names)
+        rows = samples.columns(some, ids, number * STRETCH)
         kept = rows.valid & (rows.at_us >= span[0]) & (rows.at_us <= span[1])
         if not kept.all():
-            refuse(refusals, "metric", some, ~kept)
+            refuse(refusals, "metric", events, rows.place[~kept])
             rows = rows.take(kept)
         parts.append(rows)
         await asyncio.sleep(0)
     return samples.joined(parts)
 
 
-OUT_OF_RANGE = "a number or its time is out of range"
-
-
 def refuse(
     refusals: list[Refusal],
     kind: str,
     events: Sequence[Request] | Sequence[Metric],
-    bad: NDArray[np.bool_],
+    places: Ints,
 ) -> None:
-    for row in np.flatnonzero(bad).tolist():
-        refusals.append(Refusal(kind, said(events[row]), OUT_OF_RANGE))
+    for place in places.tolist():
+        refusals.append(Refusal((kind, place), said(events[place]), OUT_OF_RANGE))
 
 
 def said(event: Request | Log | Metric) -> str:

@@ -42,13 +42,14 @@ LENGTH = struct.Struct(">i")
 
 
 class LogRow(NamedTuple):
-    """One record ready to be copied."""
+    """One record ready to be copied; `place` is where in its drain it came."""
 
     at_us: int
     data: bytes
+    place: int
 
 
-def log_row(frame: Frame, index: int, logger_id: int, host_id: int) -> LogRow:
+def log_row(frame: Frame, index: int, logger_id: int, host_id: int, place: int) -> LogRow:
     """
     Return the row of one record of a frame; `index` is its place among the frame's records.
 
@@ -70,7 +71,7 @@ def log_row(frame: Frame, index: int, logger_id: int, host_id: int) -> LogRow:
             sized(JSONB_VERSION + json_bytes(record.error)) if record.error else NONE,
         )
     )
-    return LogRow(at_us, data)
+    return LogRow(at_us, data, place)
 
 
 def sized(data: bytes) -> bytes:

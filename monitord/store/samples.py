@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Mapping, Sequence
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from typing import Any
 
 import numpy as np
@@ -28,13 +28,18 @@ ZERO_TO_FIRST = 1 << 20
 
 @dataclass(frozen=True, slots=True)
 class SampleColumns:
-    """Samples, one array a column. `kind` is a place in KINDS, `at_us` is PostgreSQL's."""
+    """
+    Samples, one array a column. `kind` is a place in KINDS, `at_us` is PostgreSQL's.
+
+    `place` is where in its drain each came.
+    """
 
     series_id: Ints
     at_us: Ints
     value: NDArray[np.float64]
     kind: Ints
     valid: NDArray[np.bool_]
+    place: Ints
 
     def __len__(self) -> int:
         return len(self.at_us)
@@ -44,8 +49,8 @@ class SampleColumns:
         return SampleColumns(*(getattr(self, name)[rows] for name in self.__slots__))
 
 
-def columns(metrics: Sequence[Metric], series_ids: Sequence[int]) -> SampleColumns:
-    """Return the columns of samples whose series have these numbers."""
+def columns(metrics: Sequence[Metric], series_ids: Sequence[int], first: int = 0) -> SampleColumns:
+    """Return the columns of samples whose series have these numbers, from place `first` on."""
     n = len(metrics)
     seconds = np.fromiter((one.time for one in metrics), np.float64, n)
     value = np.fromiter((one.value for one in metrics), np.float64, n)
@@ -55,6 +60,7 @@ def columns(metrics: Sequence[Metric], series_ids: Sequence[int]) -> SampleColum
         value=value,
         kind=np.fromiter((KINDS.index(one.kind) for one in metrics), np.int64, n),
         valid=np.isfinite(seconds) & np.isfinite(value),
+        place=np.arange(first, first + n),
     )
 
 
@@ -87,7 +93,7 @@ def summed(samples: SampleColumns) -> SampleColumns:
     order, starts = groups(samples)
     kept = samples.take(order[starts])
     value = np.add.reduceat(samples.value[order], starts)
-    return SampleColumns(kept.series_id, kept.at_us, value, kept.kind, kept.valid)
+    return replace(kept, value=value)
 
 
 @dataclass(frozen=True, slots=True)
@@ -159,7 +165,7 @@ def by_minute(samples: SampleColumns) -> dict[tuple[int, int], Observations]:
     minutes = samples.at_us - samples.at_us % MINUTE_US
     if not len(samples):
         return {}
-    whole = SampleColumns(samples.series_id, minutes, samples.value, samples.kind, samples.valid)
+    whole = replace(samples, at_us=minutes)
     order, starts = groups(whole)
     parts = np.split(whole.value[order], starts[1:])
     series, at = whole.series_id[order][starts].tolist(), minutes[order][starts].tolist()

@@ -1,18 +1,23 @@
--- name: advance_writer(host_id, writer, first_seq, last_seq)$
--- Move the mark of a run past some frames, unless one of them lies behind it already. The row lock
--- makes a second attempt wait for the outcome of a first that is still on its way.
-INSERT INTO writers (host_id, writer, last_seq)
-VALUES (:host_id::int2, :writer::int8, :last_seq::int8)
+-- name: mark_applied(host_id, writer, seqs)$
+-- Add frames to those applied of a run, unless one of them is among them already. The row lock makes
+-- a second attempt wait for the outcome of a first that is still on its way.
+INSERT INTO writers (host_id, writer, applied)
+SELECT
+    :host_id::int2,
+    :writer::int8,
+    range_agg(int8range(seq, seq, '[]'))
+FROM unnest(:seqs::int8[]) AS seq
 ON CONFLICT (host_id, writer) DO UPDATE
-SET last_seq = excluded.last_seq,
+SET applied = writers.applied + excluded.applied,
     at = now()
-WHERE writers.last_seq < :first_seq::int8
-RETURNING last_seq;
+WHERE NOT writers.applied && excluded.applied
+RETURNING true;
 
--- name: last_seq(host_id, writer)$
--- The last frame of a run that was applied.
-SELECT last_seq
+-- name: applied_among(host_id, writer, seqs)$
+-- Which of some frames of a run are applied.
+SELECT array_agg(seq)
 FROM writers
+JOIN unnest(:seqs::int8[]) AS seq ON writers.applied @> seq
 WHERE host_id = :host_id::int2
   AND writer = :writer::int8;
 

@@ -11,11 +11,12 @@ import pytest_asyncio
 
 from monitord import settings
 from monitord.embedded import EmbeddedPostgres, PostgresOptions
-from monitord.intake.queue import Queue
+from monitord.intake.dead_letters import DeadLetterFile
 from monitord.model import Frame
 from monitord.store.pool import Store, open_pool
 from monitord.store.writer import Writer
 from monitord.telemetry import Telemetry
+from tests.frames import Waiting
 
 
 DAY = 86_400.0
@@ -81,20 +82,77 @@ async def own_server(tmp_path: Path) -> AsyncIterator[EmbeddedPostgres]:
 
 
 @pytest.fixture
-def write(store: Store, telemetry: Telemetry) -> Callable[[Sequence[Frame]], Awaitable[None]]:
+def dead_letters(tmp_path: Path, telemetry: Telemetry) -> DeadLetterFile:
+    """
+    The product's own file for refused events, in the test's folder.
+    """
+    return DeadLetterFile(tmp_path / "dead_letters.jsonl", telemetry)
+
+
+@pytest.fixture
+def write(
+    store: Store, telemetry: Telemetry, dead_letters: DeadLetterFile
+) -> Callable[[Sequence[Frame]], Awaitable[None]]:
     """
     Write frames as the daemon does, and return when they are done.
     """
 
     async def drained(frames: Sequence[Frame]) -> None:
-        queue = Queue(10_000_000, telemetry)
+        waiting = Waiting()
         for frame in frames:
-            assert queue.put(frame)
+            waiting.put(frame)
         async with asyncio.TaskGroup() as group:
-            writer = group.create_task(Writer(store, queue, telemetry, 0.0).run())
+            writer = group.create_task(Writer(store, waiting, telemetry, dead_letters, 0.0).run())
             async with asyncio.timeout(60):
-                while queue.pending:  # noqa: ASYNC110 - the queue is the product's
+                while waiting.pending:  # noqa: ASYNC110
                     await asyncio.sleep(0.002)
             writer.cancel()
 
     return drained
+
+
+class Groups:
+    """A `FrameSource` that hands out frames in groups of the test's choosing, in turn."""
+
+    def __init__(self, groups: Sequence[Sequence[Frame]]) -> None:
+        self.finished = asyncio.Event()
+        self._groups = [list(group) for group in groups]
+
+    async def next(self, limit: int, limit_bytes: int) -> Sequence[Frame]:
+        if not self._groups:
+            self.finished.set()
+            await asyncio.get_running_loop().create_future()
+        return list(self._groups[0])
+
+    def done(self, frames: Sequence[Frame]) -> None:
+        for frame in frames:
+            self._groups[0].remove(frame)
+        if not self._groups[0]:
+            self._groups.pop(0)
+
+
+@pytest.fixture
+def groups() -> type[Groups]:
+    """
+    A source for tests that have a writer of their own.
+    """
+    return Groups
+
+
+@pytest.fixture
+def write_groups(
+    store: Store, telemetry: Telemetry, dead_letters: DeadLetterFile
+) -> Callable[[Sequence[Sequence[Frame]]], Awaitable[None]]:
+    """
+    Write frames group by group as a new run of the daemon does, which remembers nothing.
+    """
+
+    async def written(groups: Sequence[Sequence[Frame]]) -> None:
+        source = Groups(groups)
+        async with asyncio.TaskGroup() as group:
+            writer = group.create_task(Writer(store, source, telemetry, dead_letters, 0.0).run())
+            async with asyncio.timeout(60):
+                await source.finished.wait()
+            writer.cancel()
+
+    return written

@@ -128,6 +128,31 @@ async def test_lock_of_another_session_is_said_and_can_be_stopped(
     await other.close()
 
 
+async def test_server_that_freezes_in_a_migration_is_noticed(
+    own_server: EmbeddedPostgres, config: settings.Store, telemetry: Telemetry
+) -> None:
+    """
+    A migration has no deadline, the server has: when it stops answering, the store says so, and
+    migrates once it goes on.
+    """
+    other = await asyncpg.connect(own_server.dsn())
+    transaction = other.transaction()
+    await transaction.start()
+    await other.execute("CREATE TABLE hosts (id int4)")  # the first migration waits for its end
+    waiting = "SELECT count(*) FROM pg_locks WHERE NOT granted"
+    async with open_pool(config, own_server.dsn(), "test", telemetry) as store:
+        async with asyncio.timeout(PATIENCE_SECONDS):
+            while not await other.fetchval(waiting):  # noqa: ASYNC110 - needs no hook
+                await asyncio.sleep(0.02)
+            with frozen(own_server):
+                while store.detail != "timed out":  # noqa: ASYNC110 - needs no hook
+                    await asyncio.sleep(0.02)
+        await transaction.rollback()
+
+        await until(store, True)
+    await other.close()
+
+
 async def test_what_was_remembered_is_forgotten_after_a_reconnect(
     own_server: EmbeddedPostgres, config: settings.Store, telemetry: Telemetry
 ) -> None:
@@ -234,7 +259,7 @@ async def test_transaction_is_undone_by_an_error(
     """
     Whatever is raised inside a transaction, a refused row or a fault of our own, undoes it.
     """
-    insert = "INSERT INTO writers (host_id, writer, last_seq) VALUES (1, {}, 1)"
+    insert = "INSERT INTO writers (host_id, writer) VALUES (1, {})"
 
     async def fault() -> None:
         async with store.transaction() as connection:

@@ -8,6 +8,7 @@ import signal
 from collections.abc import AsyncIterator, Awaitable, Callable, Sequence
 from datetime import UTC, datetime
 from pathlib import Path
+from typing import Any
 from urllib.parse import parse_qs, urlsplit
 
 import asyncpg
@@ -16,15 +17,17 @@ import pytest
 
 from monitord import settings
 from monitord.embedded import EmbeddedPostgres
-from monitord.intake.queue import Queue
+from monitord.intake.dead_letters import DeadLetterFile
 from monitord.model import Batch, ErrorInfo, Frame, Log, Metric, Request, StackFrame
 from monitord.store.pool import Store, open_pool
 from monitord.store.writer import Writer
 from monitord.telemetry import Telemetry
+from tests.frames import Waiting
 
 
 SQL = asyncpg.Connection
 Write = Callable[[Sequence[Frame]], Awaitable[None]]
+MakeGroups = Callable[[Sequence[Sequence[Frame]]], Any]
 
 NOW = datetime(2026, 8, 1, 12, 30, 15, 123456, UTC).timestamp()
 TRACE = "0123456789abcdef0123456789abcdef"
@@ -55,10 +58,10 @@ def counters(telemetry: Telemetry, kind: str) -> tuple[float, float]:
     return stored, refused
 
 
-async def emptied(queue: Queue) -> None:
-    """Return when everything in the queue is done."""
+async def emptied(waiting: Waiting) -> None:
+    """Return when everything in the waiting is done."""
     async with asyncio.timeout(60):
-        while queue.pending:  # noqa: ASYNC110 - the queue is the product's
+        while waiting.pending:  # noqa: ASYNC110
             await asyncio.sleep(0.002)
 
 
@@ -278,17 +281,17 @@ async def test_frame_that_comes_again_is_skipped(
 
 
 async def test_partition_dropped_under_the_writer_is_made_again(
-    store: Store, sql: SQL, telemetry: Telemetry
+    store: Store, sql: SQL, telemetry: Telemetry, dead_letters: DeadLetterFile
 ) -> None:
     """
     A day that retention has dropped is made anew when an event of it still comes.
     """
-    queue = Queue(100, telemetry)
+    waiting = Waiting()
     async with asyncio.TaskGroup() as group:
-        writer = group.create_task(Writer(store, queue, telemetry, 0.0).run())
+        writer = group.create_task(Writer(store, waiting, telemetry, dead_letters, 0.0).run())
         for seq in (1, 2):
-            queue.put(frame(seq, requests=[request()]))
-            await emptied(queue)
+            waiting.put(frame(seq, requests=[request()]))
+            await emptied(waiting)
             if seq == 1:
                 await sql.execute("DROP TABLE requests_20260801")
         writer.cancel()
@@ -298,33 +301,37 @@ async def test_partition_dropped_under_the_writer_is_made_again(
 
 
 async def test_frames_wait_for_a_store_that_refuses(
-    store: Store, sql: SQL, telemetry: Telemetry
+    store: Store, sql: SQL, telemetry: Telemetry, dead_letters: DeadLetterFile
 ) -> None:
     """
     Without the right to write nothing is lost: the frames stay, and the store says why.
     """
     await sql.execute("ALTER TABLE requests RENAME COLUMN status TO state")
-    queue = Queue(100, telemetry)
-    queue.put(frame(1, requests=[request()]))
+    waiting = Waiting()
+    waiting.put(frame(1, requests=[request()]))
     async with asyncio.TaskGroup() as group:
-        writer = group.create_task(Writer(store, queue, telemetry, 0.0).run())
+        writer = group.create_task(Writer(store, waiting, telemetry, dead_letters, 0.0).run())
         async with asyncio.timeout(20):
             while store.up:  # noqa: ASYNC110 - a poll needs no hook in the product
                 await asyncio.sleep(0.01)
         writer.cancel()
 
-    assert queue.pending == 1
+    assert waiting.pending == 1
     assert 'column "status" of relation "requests" does not exist' in store.detail
 
 
 @pytest.mark.parametrize("kills", [3])
 async def test_killed_server_costs_and_doubles_nothing(
-    own_server: EmbeddedPostgres, config: settings.Store, telemetry: Telemetry, kills: int
+    own_server: EmbeddedPostgres,
+    config: settings.Store,
+    telemetry: Telemetry,
+    dead_letters: DeadLetterFile,
+    kills: int,
 ) -> None:
     """
     While frames are written the server is killed again and again: every event is stored once.
     """
-    queue = Queue(1_000_000, telemetry)
+    waiting = Waiting()
     frames = [
         frame(seq, requests=[request(duration_ms=seq)] * 20, logs=[Log(NOW, "s", "INFO", f"{seq}")])
         for seq in range(1, 1_201)
@@ -333,13 +340,13 @@ async def test_killed_server_costs_and_doubles_nothing(
         open_pool(config, own_server.dsn(), "test", telemetry) as store,
         asyncio.TaskGroup() as group,
     ):
-        writer = group.create_task(Writer(store, queue, telemetry, 0.0).run())
+        writer = group.create_task(Writer(store, waiting, telemetry, dead_letters, 0.0).run())
         for number, one in enumerate(frames):
-            queue.put(one)
+            waiting.put(one)
             await asyncio.sleep(0.001)
             if number % (len(frames) // kills) == 200 and own_server.pid:
                 os.kill(own_server.pid, signal.SIGKILL)
-        await emptied(queue)
+        await emptied(waiting)
         writer.cancel()
         async with store.connection() as sql:
             stored = await sql.fetch(
@@ -362,14 +369,18 @@ CREATE TRIGGER slow BEFORE INSERT ON logs FOR EACH ROW EXECUTE FUNCTION slow();
 
 
 async def test_backlog_too_large_for_the_timeout_is_written_in_parts(
-    database: str, config: settings.Store, telemetry: Telemetry, sql: SQL
+    database: str,
+    config: settings.Store,
+    telemetry: Telemetry,
+    dead_letters: DeadLetterFile,
+    sql: SQL,
 ) -> None:
     """
     What takes longer than a call may take is written in smaller transactions, each row once.
     """
-    queue = Queue(10_000, telemetry)
+    waiting = Waiting()
     for seq in range(1, 61):
-        queue.put(frame(seq, logs=[Log(NOW, "shop", "INFO", "x")] * 50))
+        waiting.put(frame(seq, logs=[Log(NOW, "shop", "INFO", "x")] * 50))
     await sql.execute(SLOW)
     strict = msgspec.structs.replace(config, timeout=1.0)
 
@@ -377,8 +388,8 @@ async def test_backlog_too_large_for_the_timeout_is_written_in_parts(
         open_pool(strict, database, "test", telemetry) as store,
         asyncio.TaskGroup() as group,
     ):
-        writer = group.create_task(Writer(store, queue, telemetry, 0.0).run())
-        await emptied(queue)
+        writer = group.create_task(Writer(store, waiting, telemetry, dead_letters, 0.0).run())
+        await emptied(waiting)
         writer.cancel()
 
     assert await sql.fetchval("SELECT count(*) FROM logs") == 3_000
@@ -465,28 +476,29 @@ async def test_commit_whose_answer_was_lost_is_recognised(
     database: str,
     config: settings.Store,
     telemetry: Telemetry,
+    dead_letters: DeadLetterFile,
     tmp_path: Path,
 ) -> None:
     """
     When the connection is cut after a commit and before its answer, the retry adds nothing.
     """
-    queue = Queue(1_000, telemetry)
+    waiting = Waiting()
     async with losing_answers(postgres_server, tmp_path) as (folder, lose):
         dsn = f"postgresql://postgres@{urlsplit(database).path}?host={folder}"
         async with open_pool(config, dsn, "test", telemetry) as store, asyncio.TaskGroup() as group:
             await store.ready()
-            writer = group.create_task(Writer(store, queue, telemetry, 0.0).run())
-            queue.put(frame(1, requests=[request()]))
-            await emptied(queue)
+            writer = group.create_task(Writer(store, waiting, telemetry, dead_letters, 0.0).run())
+            waiting.put(frame(1, requests=[request()]))
+            await emptied(waiting)
             for seq in (2, 3, 4):
                 lose.append(seq)
-                queue.put(frame(seq, requests=[request()] * seq))
-                await emptied(queue)
+                waiting.put(frame(seq, requests=[request()] * seq))
+                await emptied(waiting)
             # The retries are smaller than what was committed: the rest was not sent twice either.
             lose.append(5)
             for seq in (5, 6, 7, 8):
-                queue.put(frame(seq, requests=[request()]))
-            await emptied(queue)
+                waiting.put(frame(seq, requests=[request()]))
+            await emptied(waiting)
             writer.cancel()
             async with store.connection() as sql:
                 stored = await sql.fetchval("SELECT count(*) FROM requests")
@@ -496,3 +508,41 @@ async def test_commit_whose_answer_was_lost_is_recognised(
     assert telemetry.registry.get_sample_value("monitord_store_failures_total") == 4
     assert telemetry.registry.get_sample_value("monitord_store_duplicate_events_total") == 0
     assert counters(telemetry, "request") == (14, 0)
+
+
+async def test_lost_answer_of_frames_out_of_order_counts_what_it_did(
+    postgres_server: EmbeddedPostgres,
+    database: str,
+    config: settings.Store,
+    telemetry: Telemetry,
+    dead_letters: DeadLetterFile,
+    tmp_path: Path,
+    groups: MakeGroups,
+) -> None:
+    """
+    After a commit without an answer, rows it refused or left out as duplicates are counted so,
+    and frames of an earlier run that were replayed are told from our own.
+    """
+    late = frame(7, requests=[request(id="a"), request(status=99), request(id="a"), request()])
+    replayed = frame(3, writer=9, requests=[request()] * 2)
+    async with losing_answers(postgres_server, tmp_path) as (folder, lose):
+        dsn = f"postgresql://postgres@{urlsplit(database).path}?host={folder}"
+        async with open_pool(config, dsn, "test", telemetry) as store, asyncio.TaskGroup() as group:
+            await store.ready()
+            for some in ([[replayed]], [[late, replayed, frame(2, requests=[request()])]]):
+                source = groups(some)
+                if late in some[0]:
+                    lose.append(1)
+                writer = group.create_task(
+                    Writer(store, source, telemetry, dead_letters, 0.0).run()
+                )
+                async with asyncio.timeout(60):
+                    await source.finished.wait()
+                writer.cancel()
+            async with store.connection() as sql:
+                stored = await sql.fetchval("SELECT count(*) FROM requests")
+
+    assert (stored, lose) == (5, [])
+    assert counters(telemetry, "request") == (5, 1)
+    assert telemetry.registry.get_sample_value("monitord_store_duplicate_events_total") == 3
+    assert len((tmp_path / "dead_letters.jsonl").read_text().splitlines()) == 1
