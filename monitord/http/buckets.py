@@ -5,9 +5,12 @@ from __future__ import annotations
 import math
 
 from collections.abc import Callable, Iterable, Sequence
+from typing import TypeVar
 
 from msgspec import Struct
 
+
+T = TypeVar("T")
 
 POINTS_LIMIT = 720
 
@@ -49,12 +52,12 @@ def cut(start: float, end: float, at_least: float) -> Buckets:
 
 
 def collect(
-    points: Iterable[tuple[float, float]],
+    points: Iterable[tuple[float, T]],
     buckets: Buckets,
-    aggregate: Callable[[Sequence[float]], float],
+    aggregate: Callable[[Sequence[T]], float],
 ) -> list[float | None]:
     """Return the aggregate of the points (time, value) of each bucket; None where there is none."""
-    held: list[list[float]] = [[] for _ in range(buckets.count)]
+    held: list[list[T]] = [[] for _ in range(buckets.count)]
     for at, value in points:
         place = math.floor((at - buckets.start) / buckets.step)
         if 0 <= place < buckets.count:

@@ -1,7 +1,7 @@
 """
 The charts of the page: each is one entry of CHARTS, drawn from stored series.
 
-While the store is down they show what memory holds: 15 minutes of samples, an hour of requests.
+While the store is down they show what memory holds: 6 hours, beyond 15 minutes by the minute.
 """
 
 from __future__ import annotations
@@ -24,6 +24,7 @@ from monitord.http.sources import (
     Source,
     Values,
     memory,
+    memory_step,
     stored,
 )
 from monitord.http.values import RequestColumn
@@ -121,13 +122,14 @@ async def _from_memory(ports: Ports, name: str, span: Span, error: str) -> Chart
     drawn, held, at_least = CHARTS[name], REQUEST_MEMORY, REQUEST_MEMORY_STEP
     if isinstance(drawn, Metrics):
         held, at_least = SAMPLE_MEMORY, scrape_step(ports.settings, drawn.kind)
-    buckets = cut(max(span.start, span.end - held), span.end, at_least)
+    start = max(span.start, span.end - held)
+    buckets = cut(start, span.end, memory_step(start, ports.now(), at_least))
     series = await _draw(drawn, memory(ports), buckets)
     return _chart(name, drawn, buckets, series, memory_note(error, held))
 
 
 def memory_note(error: str, held: float) -> str:
-    return f"{error}; this is what memory holds, the last {held / 60:.0f} minutes at most"
+    return f"{error}; this is what memory holds, the last {held / 3600:.0f} h at most"
 
 
 def _chart(

@@ -1,7 +1,8 @@
 """
 Since when a figure of the requests is beyond its limits, found in memory.
 
-What has been found is kept while it lasts: memory forgets after an hour, an incident may be longer.
+What has been found is kept while it lasts: memory forgets after six hours, an incident may last
+longer.
 """
 
 from __future__ import annotations
@@ -14,7 +15,12 @@ from msgspec import Struct
 
 from monitord.http.kpis import Limits, judged
 from monitord.http.values import VALUES, RequestValue
-from monitord.intake.traffic import SLOT_SECONDS, SPAN_SECONDS
+from monitord.intake.traffic import (
+    MINUTE_SECONDS,
+    RECENT_SECONDS,
+    SLOT_SECONDS,
+    SPAN_SECONDS,
+)
 from monitord.intake.window import Window
 from monitord.latency import RequestStats
 
@@ -48,8 +54,9 @@ class Onsets:
         """
         Return when the value that is bad now was first seen to be; None if before memory begins.
 
-        That is the end of the first slot (ten seconds) with which it was beyond its limits, so the
-        answer is never before the requests that made it bad.
+        That is the end of the first slot (ten seconds, a minute of what is older than a quarter of
+        an hour) with which it was beyond its limits, so the answer is never before the requests
+        that made it bad.
         """
         name, seconds, limits = key
         value = VALUES[name]
@@ -68,9 +75,11 @@ class Onsets:
 
     def _walk(self, key: Judged, newest: float, bad: Callable[[float], bool]) -> float | None:
         run = self._runs.get(key)
-        edge = newest - SPAN_SECONDS + _length(key[1])
+        length = _length(key[1])
+        finely = newest - RECENT_SECONDS + length
+        edge = newest - SPAN_SECONDS + length
         begun = newest
-        while (end := begun - SLOT_SECONDS) >= edge:
+        while (end := _slot_before(begun, finely)) >= edge:
             if run is not None and end <= run.until:
                 return run.since
             if not bad(end):
@@ -87,6 +96,12 @@ class Onsets:
             length = _length(seconds)
             (self._stats[key],) = self._window.request_points(end - length, length, 1)
         return self._stats[key]
+
+
+def _slot_before(end: float, finely: float) -> float:
+    """Return where the slot before ends: before `finely` memory knows whole minutes alone."""
+    before = end - SLOT_SECONDS
+    return before if before >= finely else before // MINUTE_SECONDS * MINUTE_SECONDS
 
 
 def _length(seconds: float) -> float:

@@ -5,7 +5,6 @@ from __future__ import annotations
 import asyncio
 
 from collections.abc import Awaitable, Callable, Mapping, Sequence
-from statistics import fmean
 from typing import Protocol, TypeVar
 
 from msgspec import Struct
@@ -15,6 +14,8 @@ from monitord.http.buckets import Buckets, collect
 from monitord.http.parameters import Aggregate
 from monitord.http.ports import MetricReader, Ports, RequestReader
 from monitord.http.values import RequestColumn
+from monitord.intake.minutes import MINUTE_SECONDS, Summary
+from monitord.intake.series import AGE_SECONDS
 from monitord.intake.window import Window
 
 
@@ -24,22 +25,29 @@ T = TypeVar("T")
 STORE_DEADLINE = 3.0
 
 # How far memory reaches back, in seconds.
-REQUEST_MEMORY = 3_600.0
-SAMPLE_MEMORY = 900.0
+REQUEST_MEMORY = 21_600.0
+SAMPLE_MEMORY = 21_600.0
 
-# Requests in memory are counted in slots of this length.
+# Requests in memory are counted in slots of this length, while they are recent.
 REQUEST_MEMORY_STEP = 10.0
 
 Values = list[float | None]
 Columns = Mapping[RequestColumn, Values]
 Named = list[tuple[dict[str, str], Values]]
 
-_AGGREGATES: dict[Aggregate, Callable[[Sequence[float]], float]] = {
-    "avg": fmean,
-    "min": min,
-    "max": max,
-    "sum": sum,
-    "last": lambda values: values[-1],
+
+def _mean(held: Sequence[Summary]) -> float:
+    mean = sum(one.total for one in held) / sum(one.count for one in held)
+    # Rounding must not take it past what was measured: of equal values it is just that one.
+    return min(max(mean, _AGGREGATES["min"](held)), _AGGREGATES["max"](held))
+
+
+_AGGREGATES: dict[Aggregate, Callable[[Sequence[Summary]], float]] = {
+    "avg": _mean,
+    "min": lambda held: min(one.lowest for one in held),
+    "max": lambda held: max(one.highest for one in held),
+    "sum": lambda held: sum(one.total for one in held),
+    "last": lambda held: held[-1].last,
 }
 
 
@@ -118,9 +126,22 @@ class _Memory(Struct, frozen=True):
         scraped: bool = False,
     ) -> Named:
         service, others = _by_service(attributes, scraped)
+        found = (
+            self.window.minutes(name, service=service, **others)
+            if buckets.step >= MINUTE_SECONDS
+            else self._points(name, service, others)
+        )
         return [
-            (found, collect(((p.at, p.value) for p in points), buckets, _AGGREGATES[aggregate]))
-            for found, points in self.window.series(name, service=service, **others)
+            (of, collect(((one.at, one) for one in held), buckets, _AGGREGATES[aggregate]))
+            for of, held in found
+        ]
+
+    def _points(
+        self, name: str, service: str | None, attributes: Mapping[str, str]
+    ) -> list[tuple[dict[str, str], list[Summary]]]:
+        return [
+            (of, [Summary(p.at, 1, p.value, p.value, p.value, p.value) for p in points])
+            for of, points in self.window.series(name, service=service, **attributes)
         ]
 
     async def requests(self, buckets: Buckets) -> Columns:
@@ -147,8 +168,15 @@ def stored(ports: Ports) -> Source:
 
 
 def memory(ports: Ports) -> Source:
-    """Return memory as a source: requests of the last hour, samples of the last 15 minutes."""
+    """Return memory as a source: the last 6 hours, in steps of a minute or more."""
     return _Memory(ports.window)
+
+
+def memory_step(start: float, now: float, at_least: float) -> float:
+    """Return the shortest step memory has back to `start`: of the last 15 minutes also shorter."""
+    # A store that did not answer in time took some of them.
+    recent = now - start <= AGE_SECONDS + 10 * STORE_DEADLINE
+    return at_least if recent else max(at_least, MINUTE_SECONDS)
 
 
 def rates(counts: Sequence[float | None], buckets: Buckets, now: float) -> Values:

@@ -1,4 +1,4 @@
-"""The last minutes, in memory: what the cards, the alerts and the live view read."""
+"""The last hours, in memory: what the cards, the alerts and the live view read."""
 
 from __future__ import annotations
 
@@ -6,7 +6,9 @@ import time
 
 from collections.abc import Callable
 
-from monitord.intake.samples import SKEW_SECONDS, Point, Samples
+from monitord.intake.minutes import Summary
+from monitord.intake.samples import Samples
+from monitord.intake.series import Point
 from monitord.intake.targets import Targets
 from monitord.intake.traffic import Traffic
 from monitord.latency import RequestStats
@@ -15,7 +17,7 @@ from monitord.model import Batch, Reading, TargetStatus
 
 class Window:
     """
-    Samples of 15 minutes, requests of 60 minutes, and the state of every target.
+    Samples and requests of 15 minutes finely and of 6 hours by the minute; the state of targets.
 
     Answers come from memory alone and are the same whether the store is up or not. Samples are read
     of what was scraped; with a `service` of what that one pushed, with None of both.
@@ -31,7 +33,7 @@ class Window:
         """Remember the samples and count the requests."""
         now = self._now()
         if batch.requests:
-            self._traffic.add(batch.requests, now)
+            self._traffic.add(batch.requests, now, batch.size_bytes)
         if batch.metrics:
             self._samples.add(batch.metrics, now)
 
@@ -48,7 +50,7 @@ class Window:
         return self._targets.all()
 
     def requests(self, seconds: float) -> RequestStats | None:
-        """Return the requests of the last `seconds`, at most an hour; None if there were none."""
+        """Return the requests of the last `seconds`, at most 6 h; None if there were none."""
         return self._traffic.stats(seconds, self._now())
 
     def request_points(self, start: float, step: float, count: int) -> list[RequestStats | None]:
@@ -74,21 +76,34 @@ class Window:
     def series(
         self, name: str, /, *, service: str | None = "", **attributes: str
     ) -> list[tuple[dict[str, str], list[Point]]]:
-        """Return the attributes and points, oldest first, of all series that match."""
+        """Return the attributes and points of 15 minutes, oldest first, of all that match."""
         return [
             (dict(series.attributes), list(series.points))
+            for series in self._samples.matching(name, attributes, self._now(), service)
+            if series.points
+        ]
+
+    def minutes(
+        self, name: str, /, *, service: str | None = "", **attributes: str
+    ) -> list[tuple[dict[str, str], list[Summary]]]:
+        """Return the attributes and minutes of 6 hours, oldest first, of all that match."""
+        return [
+            (dict(series.attributes), list(series.minutes))
             for series in self._samples.matching(name, attributes, self._now(), service)
         ]
 
     def total(
         self, name: str, seconds: float, /, *, service: str | None = "", **attributes: str
     ) -> float | None:
-        """Return the sum of a counter's increments in `seconds`; None when there is no sample."""
+        """
+        Return the sum of a counter's increments in `seconds`; None when there is no sample.
+
+        More than 15 minutes begin with a whole one, and are 6 hours at most.
+        """
         now = self._now()
-        values = [
-            point.value
+        totals = [
+            total
             for series in self._samples.matching(name, attributes, now, service)
-            for point in series.points
-            if now - seconds < point.at <= now + SKEW_SECONDS
+            if (total := series.total(seconds, now)) is not None
         ]
-        return sum(values) if values else None
+        return sum(totals) if totals else None

@@ -91,12 +91,27 @@ def test_since_begins_anew_after_a_recovery() -> None:
     assert fault <= since <= fault + 20
 
 
-def test_since_before_memory_is_not_known() -> None:
+@pytest.mark.parametrize("lasting", [1_000, 5_003, 20_000])
+def test_since_long_ago_is_known_to_the_minute(lasting: int) -> None:
     """
-    Asked for the first time after more than an hour of it, nobody knows since when.
+    Asked for the first time after hours of it, it says the minute, and never one too early.
     """
     traffic = Traffic()
     traffic.flow(400)
-    traffic.flow(3_700, failing=True)
+    fault = traffic.flow(lasting, failing=True)
+
+    since = traffic.since()
+
+    assert since is not None
+    assert fault <= since <= fault + 80
+
+
+def test_since_before_memory_is_not_known() -> None:
+    """
+    Asked for the first time after more than six hours of it, nobody knows since when.
+    """
+    traffic = Traffic()
+    traffic.flow(400)
+    traffic.flow(21_700, failing=True)
 
     assert traffic.since() is None
