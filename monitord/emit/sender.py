@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import contextlib
 import os
 import threading
 import time
@@ -9,8 +10,9 @@ import time
 from collections import Counter, deque
 
 from monitord.emit.address import Address, Target
-from monitord.emit.carrier import Datagrams, Posts
+from monitord.emit.carrier import Datagrams, Later, Posts, Refused
 from monitord.emit.encode import Encoder, Event
+from monitord.emit.envelope import Envelope
 from monitord.emit.lane import UNREACHABLE, Lane
 
 
@@ -46,20 +48,15 @@ class Sender:
         self._keep = limit // 2
         self._every_s = report_every_s
         self._report_at = time.monotonic() + report_every_s
-        self._reported = 0
         self._pid = str(os.getpid())
         self._encoder = Encoder(target.service)
         self._posts = Posts(address, target.token)
         self._large = self._main = Lane(self._posts, POST_BYTES, self._lost)
-        self._main_bytes = POST_BYTES
+        # A post is acknowledged, and needs none.
+        self._envelope = Envelope(target.service)
         if address.scheme == "udp":
-            self._main_bytes = address.datagram_bytes
-            self._main = Lane(Datagrams(address), self._main_bytes, self._lost)
-
-    @property
-    def sent(self) -> int:
-        """How many events were handed over, the emitter's own included."""
-        return self._main.sent + (self._large.sent if self._large is not self._main else 0)
+            size = address.datagram_bytes
+            self._main = Lane(Datagrams(address), size, self._lost, self._envelope)
 
     def turn(self, buffer: deque[Event], now: float) -> None:
         """Send what waits, as far as the daemon takes it. `now` is monotonic seconds."""
@@ -85,6 +82,7 @@ class Sender:
         self.turn(buffer, now)
         self._report()
         self._flush(now)
+        self._conclude()
         self.close()
 
     def close(self) -> None:
@@ -109,7 +107,7 @@ class Sender:
         except Exception:  # noqa: BLE001 - an application's odd value costs that one event
             self._lost[INVALID] += 1
             return False
-        if acknowledged or len(line) > self._main_bytes:
+        if acknowledged or len(line) > self._main.line_bytes:
             return self._large.add(line) and self._large is self._main
         return self._main.add(line)
 
@@ -126,9 +124,9 @@ class Sender:
 
     def _report(self) -> None:
         """
-        Tell of losses, by HTTP so that it is acknowledged, and the number of events sent so far.
+        Tell of losses, by HTTP so that it is acknowledged, and how much was sent in datagrams.
 
-        The number grows by what was sent, so a datagram lost on the way leaves a difference.
+        The latter by another datagram: if it is lost as well, the next one will tell.
         """
         at = time.time()
         for reason, count in list(self._lost.items()):
@@ -138,7 +136,12 @@ class Sender:
                 self._told[reason] = count
                 event = (Encoder.metric, at, name, "counter", more, "1", attributes, None)
                 self._write(event, acknowledged=True)
-        if self.sent != self._reported:
-            self._reported = self.sent + 1
-            name, attributes = "monitord.emit.sequence", {"pid": self._pid}
-            self._write((Encoder.metric, at, name, "gauge", self.sent, "1", attributes, None))
+        self._main.tell()
+
+    def _conclude(self) -> None:
+        """Tell by HTTP how much was sent in datagrams: no later one could tell of the last."""
+        if self._main is self._large or not (self._main.sent and self._main.empty):
+            return
+        if self._large.empty:
+            with contextlib.suppress(Later, Refused):
+                self._posts.send(self._envelope.line(self._main.sent, 0))

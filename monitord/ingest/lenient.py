@@ -17,13 +17,19 @@ from typing import Any
 import msgspec
 
 from monitord.ingest.decoded import Code, Decoded, Refused
+from monitord.ingest.envelope import Envelope
 from monitord.ingest.limits import DEPTH
-from monitord.ingest.settle import Event
+from monitord.ingest.settle import Item
 from monitord.ingest.texts import REPLACEMENT, UNSTORABLE, cleaned, too_deep
 from monitord.model import Log, Metric, Request
 
 
-TYPES: dict[str, type[Request | Log | Metric]] = {"request": Request, "log": Log, "metric": Metric}
+TYPES: dict[str, type[Item]] = {
+    "request": Request,
+    "log": Log,
+    "metric": Metric,
+    "sender": Envelope,
+}
 FIELDS = {name: frozenset(kind.__struct_fields__) for name, kind in TYPES.items()}
 
 RFC_3339 = re.compile(
@@ -34,9 +40,9 @@ MISSING = re.compile(r"Object missing required field `(\w+)`(?: - at `\$\.?(.*)`
 AT_PATH = re.compile(r"(.*) - at `\$\.?(.*)`", re.DOTALL)
 
 
-def lenient(item: bytes | str, now: float, into: Decoded) -> Event:
+def lenient(item: bytes | str, now: float, into: Decoded) -> Item:
     """
-    Return the event of one JSON text, its types and required fields checked.
+    Return the event (or envelope) of one JSON text, its types and required fields checked.
 
     Unknown fields are counted in `into` and ignored. Raises Refused.
     """
@@ -55,7 +61,8 @@ def lenient(item: bytes | str, now: float, into: Decoded) -> Event:
         if key in known:
             known[key] = mend(known[key])
     known = {key: value for key, value in known.items() if value is not None}
-    known.setdefault("time", now)
+    if "time" in FIELDS[name]:
+        known.setdefault("time", now)
     try:
         return msgspec.convert({**known, "type": name}, TYPES[name])
     except msgspec.ValidationError as error:

@@ -16,9 +16,10 @@ import msgspec
 
 from monitord.ingest.arrays import items
 from monitord.ingest.decoded import Code, Decoded, Refused, TooManyItems
+from monitord.ingest.envelope import Envelope
 from monitord.ingest.lenient import lenient
 from monitord.ingest.limits import BODY_ITEMS, ITEM_BYTES
-from monitord.ingest.settle import Event, settle, settle_all, take_all
+from monitord.ingest.settle import Item, settle, settle_all, take_all
 from monitord.model import Log, Metric, Request
 
 
@@ -34,9 +35,11 @@ SHORTEST_EVENT = 30
 # 4 ms, 15 ms for the largest one.
 STEP_BYTES = 16 * 1024
 
-_event: msgspec.json.Decoder[Event] = msgspec.json.Decoder(cast(Any, Request | Log | Metric))
-_events: msgspec.json.Decoder[list[Event]] = msgspec.json.Decoder(
-    cast(Any, list[Request | Log | Metric])
+_item: msgspec.json.Decoder[Item] = msgspec.json.Decoder(
+    cast(Any, Request | Log | Metric | Envelope)
+)
+_items: msgspec.json.Decoder[list[Item]] = msgspec.json.Decoder(
+    cast(Any, list[Request | Log | Metric | Envelope])
 )
 
 
@@ -51,7 +54,8 @@ def decode_body(body: bytes, now: float, limit: int = BODY_ITEMS) -> Decoded:
     if body.lstrip()[:1] == b"[":
         _decode_array(body, now, into, limit)
         return into
-    if body.count(b"\n") >= limit and len(_lines(body)) > limit:
+    # An event and its newline are two bytes at least.
+    if len(body) > 2 * limit and body.count(b"\n") >= limit and len(_lines(body)) > limit:
         raise TooManyItems
     _decode_lines(body, now, into)
     return into
@@ -94,17 +98,18 @@ def _decode_datagram(datagram: bytes, now: float, into: Decoded) -> None:
         into.refuse(0, Refused(Code.ITEM_TOO_LARGE, sentence))
 
 
-def _strict(data: bytes) -> list[Event] | None:
+def _strict(data: bytes) -> list[Item] | None:
     """Return the events when every line is exactly one that needs no mending, else None."""
-    lines = data.split(b"\n")
-    if _suspicious(data) or (len(data) > ITEM_BYTES and max(map(len, lines)) > ITEM_BYTES):
+    if _suspicious(data):
+        return None
+    if len(data) > ITEM_BYTES and max(map(len, data.split(b"\n"))) > ITEM_BYTES:
         return None
     try:
-        events = _event.decode_lines(data)
+        events = _item.decode_lines(data)
     except (msgspec.MsgspecError, ValueError, RecursionError):
         return None
     # The decoder minds newlines no more than blanks: an event over two lines is two bad lines.
-    if len(events) == len(lines) - lines.count(b"") or len(events) == len(_lines(data)):
+    if len(events) == data.count(b"\n") + 1 or len(events) == len(_lines(data)):
         return events
     return None
 
@@ -122,20 +127,22 @@ def _decode_lines(data: bytes, now: float, into: Decoded) -> None:
     if events is not None:
         settle_all(events, now, into)
         return
-    for index, line in enumerate(_lines(data)):
-        _decode_item(index, line, now, into)
+    index = 0
+    for line in _lines(data):
+        index += _decode_item(index, line, now, into)
 
 
-def _decode_item(index: int, item: bytes, now: float, into: Decoded) -> None:
+def _decode_item(index: int, item: bytes, now: float, into: Decoded) -> int:
+    """Take or refuse one line; return how many events it was."""
     if len(item) > ITEM_BYTES:
         sentence = f"expected at most {ITEM_BYTES} bytes, got {len(item)}"
         into.refuse(index, Refused(Code.ITEM_TOO_LARGE, sentence))
-        return
+        return 1
     if len(item) < SHORTEST_EVENT and into.rejected >= EXPLAINED:
         into.refuse(index, Refused(Code.MISSING_FIELD, "too short for an event"))
-        return
+        return 1
     try:
-        event = None if _suspicious(item) else _event.decode(item)
+        event = None if _suspicious(item) else _item.decode(item)
     except (msgspec.MsgspecError, ValueError, RecursionError):
         event = None
     if event is None:
@@ -143,13 +150,13 @@ def _decode_item(index: int, item: bytes, now: float, into: Decoded) -> None:
             event = lenient(item, now, into)
         except Refused as why:
             into.refuse(index, why)
-            return
-    settle(index, event, now, into)
+            return 1
+    return settle(index, event, now, into)
 
 
 def _decode_array(body: bytes, now: float, into: Decoded, limit: int) -> None:
     try:
-        events = None if _suspicious(body) or len(body) > ITEM_BYTES else _events.decode(body)
+        events = None if _suspicious(body) or len(body) > ITEM_BYTES else _items.decode(body)
     except (msgspec.MsgspecError, ValueError, RecursionError):
         events = None
     if events is not None:
@@ -166,5 +173,6 @@ def _decode_array(body: bytes, now: float, into: Decoded, limit: int) -> None:
     except Refused as why:
         into.refuse(len(parts), why)
         return
-    for index, part in enumerate(parts):
-        _decode_item(index, part, now, into)
+    index = 0
+    for part in parts:
+        index += _decode_item(index, part, now, into)

@@ -13,6 +13,7 @@ from typing import Any
 import msgspec
 
 from monitord.ingest.decoded import Code, Decoded, Refused
+from monitord.ingest.envelope import Envelope
 from monitord.ingest.fits import HEX, INT4, error_fits, logs_fit, metrics_fit, requests_fit
 from monitord.ingest.limits import (
     ATTRIBUTES,
@@ -32,6 +33,8 @@ from monitord.model import LEVELS, METHODS, ErrorInfo, Log, Metric, Request, Sta
 
 
 Event = Request | Log | Metric
+# What one line may be.
+Item = Event | Envelope
 
 # What was pushed always has a service: what has none was scraped.
 NO_SERVICE = "unknown"
@@ -57,31 +60,39 @@ LEVEL_NAMES = {
 }
 
 
-def settle_all(events: Sequence[Event], now: float, into: Decoded) -> None:
+def settle_all(items: Sequence[Item], now: float, into: Decoded) -> None:
     """Take the events that keep the rules or can be made to; refuse the others by their index."""
-    if not take_all(events, now, into):
-        for index, event in enumerate(events):
-            settle(index, event, now, into)
+    if not take_all(items, now, into):
+        index = 0
+        for item in items:
+            index += settle(index, item, now, into)
 
 
-def take_all(events: Sequence[Event], now: float, into: Decoded) -> bool:
+def take_all(items: Sequence[Item], now: float, into: Decoded) -> bool:
     """Take the events if all of them keep the rules as they are; else take none, return False."""
-    requests = [event for event in events if type(event) is Request]
+    requests = [item for item in items if type(item) is Request]
+    envelopes: list[Envelope] = []
     logs: list[Log] = []
     metrics: list[Metric] = []
-    if len(requests) != len(events):
-        logs = [event for event in events if type(event) is Log]
-        metrics = [event for event in events if type(event) is Metric]
+    if len(requests) != len(items):
+        envelopes = [item for item in items if type(item) is Envelope]
+    if len(requests) + len(envelopes) != len(items):
+        logs = [item for item in items if type(item) is Log]
+        metrics = [item for item in items if type(item) is Metric]
     if requests_fit(requests, now) and logs_fit(logs, now) and metrics_fit(metrics, now):
         into.requests += requests
         into.logs += logs
         into.metrics += metrics
+        into.envelopes += envelopes
         return True
     return False
 
 
-def settle(index: int, event: Event, now: float, into: Decoded) -> None:
-    """Take one event, mended where a rule allows it, or refuse it."""
+def settle(index: int, event: Item, now: float, into: Decoded) -> int:
+    """Take one event, mended where a rule allows it, or refuse it; return how many it was."""
+    if isinstance(event, Envelope):
+        into.envelopes.append(event)
+        return 0
     try:
         if isinstance(event, Request):
             changes = _request_changes(event)
@@ -91,12 +102,13 @@ def settle(index: int, event: Event, now: float, into: Decoded) -> None:
             changes = _metric_changes(event)
     except Refused as why:
         into.refuse(index, why)
-        return
+        return 1
     time = min(max(event.time, now - OLDEST_SECONDS), now + NEWEST_SECONDS)
     if time != event.time:
         changes["time"] = time
         into.clamped_times += 1
     into.take(msgspec.structs.replace(event, **changes) if changes else event)
+    return 1
 
 
 def _request_changes(request: Request) -> dict[str, Any]:

@@ -18,6 +18,7 @@ import uvicorn
 
 
 PATIENCE_S = 10.0
+BUFFER_BYTES = 4 * 1024 * 1024
 
 
 @dataclass
@@ -82,7 +83,7 @@ def wait_until(true: Callable[[], object]) -> None:
     deadline = time.monotonic() + PATIENCE_S
     while not true():
         assert time.monotonic() < deadline, "it did not happen"
-        time.sleep(0.005)
+        time.sleep(0.01)
 
 
 @contextlib.contextmanager
@@ -116,6 +117,8 @@ def both(
     while True:
         server = http_server(receiver, family, host, port)
         udp = socket.socket(family, socket.SOCK_DGRAM)
+        # A thread that waits for the interpreter must find everything that came meanwhile.
+        udp.setsockopt(socket.SOL_SOCKET, socket.SO_RCVBUF, BUFFER_BYTES)
         receiver.port = server.server_address[1]
         try:
             udp.bind((host, receiver.port))

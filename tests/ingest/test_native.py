@@ -4,11 +4,12 @@ from __future__ import annotations
 
 import json
 
-from typing import Any
+from typing import Any, ClassVar
 
 import pytest
 
 from monitord.ingest.decoded import VALUE_BYTES, Code, Decoded, TooManyItems
+from monitord.ingest.envelope import Envelope
 from monitord.ingest.limits import BODY_ITEMS, ITEM_BYTES, MESSAGE_BYTES, STACK_FRAMES
 from monitord.ingest.native import STEP_BYTES, decode_body, decode_datagrams, decoding
 from monitord.model import ErrorInfo, Log, Metric, Request, StackFrame
@@ -363,17 +364,17 @@ class TestWhatIsRefused:
             (
                 b'{"type":"span","time":1}',
                 Code.UNSUPPORTED_TYPE,
-                "type: expected request, log, metric, got 'span'",
+                "type: expected request, log, metric, sender, got 'span'",
             ),
             (
                 b'{"type":["log"]}',
                 Code.UNSUPPORTED_TYPE,
-                "type: expected request, log, metric, got",
+                "type: expected request, log, metric, sender, got",
             ),
             (
                 b'{"type":"\\ud800"}',
                 Code.UNSUPPORTED_TYPE,
-                "type: expected request, log, metric, got",
+                "type: expected request, log, metric, sender, got",
             ),
             (b'{"type":"request"}', Code.MISSING_FIELD, "service: missing"),
             (line(LOG, message=None), Code.MISSING_FIELD, "message: missing"),
@@ -573,6 +574,60 @@ class TestNeighbours:
         decoded = decode_datagrams([self.GOOD[:40], self.GOOD[40:]], NOW)
 
         assert (decoded.accepted, decoded.rejected) == (0, 2)
+
+
+class TestEnvelopes:
+    SENT: ClassVar = {"id": "7f3a", "service": "shop", "age_ms": 5, "sequence": 40, "events": 2}
+    LINE = line({"type": "sender"}, **SENT)
+
+    @pytest.mark.parametrize(
+        "neighbour",
+        [line(REQUEST), line(LOG), line(METRIC), line(LOG, level="warn"), line(LOG, x=1), b"{"],
+    )
+    def test_beside_what_is_taken_and_what_is_not(self, neighbour: bytes) -> None:
+        """Whatever its neighbours need, an envelope is taken as it is and is no event."""
+        lines = [self.LINE, neighbour]
+
+        for decoded in (
+            decode_datagrams([b"\n".join(lines), neighbour, self.LINE], NOW),
+            decode_body(b"\n".join([*lines, neighbour, self.LINE]), NOW),
+        ):
+            assert decoded.envelopes == [Envelope(**self.SENT)] * 2
+            assert decoded.accepted + decoded.rejected == 2
+
+    def test_index_counts_events(self) -> None:
+        """The place of a refused event does not count envelopes, in lines and in arrays."""
+        items = (self.LINE, line(LOG), self.LINE, line(LOG, level="loud"), self.LINE, b"7")
+
+        for raw in (b"\n".join(items), b"[" + b",".join(items) + b"]"):
+            decoded = decode_body(raw, NOW)
+            assert [refusal.index for refusal in decoded.refusals] == [1, 2]
+            assert len(decoded.envelopes) == 3
+
+    def test_mended(self) -> None:
+        """An unknown field of a later version is counted and costs the envelope nothing."""
+        decoded = decode_body(line({"type": "SENDER"}, **self.SENT, host="web-1"), NOW)
+
+        assert (decoded.envelopes, decoded.rejected) == ([Envelope(**self.SENT)], 0)
+        assert decoded.unknown_fields == 1
+
+    @pytest.mark.parametrize(
+        ("changes", "code"),
+        [
+            ({"id": ""}, Code.MISSING_FIELD),
+            ({"id": "x" * 65}, Code.TOO_LONG),
+            ({"service": ""}, Code.INVALID_FIELD),
+            ({"sequence": -1}, Code.INVALID_FIELD),
+            ({"sequence": 2**53}, Code.INVALID_FIELD),
+            ({"events": 1.5}, Code.INVALID_FIELD),
+            ({"age_ms": None}, Code.MISSING_FIELD),
+        ],
+    )
+    def test_what_is_none(self, changes: dict[str, Any], code: Code) -> None:
+        """A broken envelope is refused like any bad line."""
+        found, _ = why_not(line({"type": "sender"}, **{**self.SENT, **changes}))
+
+        assert found == code
 
 
 class TestBounds:
