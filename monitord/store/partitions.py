@@ -7,6 +7,9 @@ import re
 from collections.abc import Iterable
 from datetime import UTC, date, datetime, timedelta
 
+from msgspec import Struct
+
+from monitord.errors import StoreUnreachable
 from monitord.store.connection import Connection
 from monitord.store.pool import Store
 from monitord.store.queries import queries
@@ -15,17 +18,23 @@ from monitord.store.queries import queries
 # Every table that is partitioned by the UTC day of its column `at`.
 TABLES = (
     "requests",
+    "request_archive",
     "logs",
     "metrics",
     "metric_histograms",
     "metric_rollup_minutes",
     "metric_rollup_hours",
+    "event_ids",
 )
 
 NAME = re.compile(r"[a-z_]+_(\d{4})(\d\d)(\d\d)")
 
 # A session that holds a table for longer than this makes the write wait and try again.
 LOCK_TIMEOUT = "SET LOCAL lock_timeout = '2s'"
+
+# The comment on a partition that is being dropped. It tells the table that is left for a moment
+# from one that a person has detached.
+DOOMED = "monitord is dropping this"
 
 
 def day_of(at: float) -> date:
@@ -50,6 +59,20 @@ def day_in(name: str) -> date | None:
         return date(*map(int, match.groups())) if match else None
     except ValueError:
         return None
+
+
+class PartitionState(Struct, frozen=True):
+    """
+    How far a partition has come: made, attached to its table, detaching from it, doomed.
+
+    `detaching` is somewhere between attached, which it counts as, and not: it takes no rows, and no
+    other partition can take its place. A `doomed` one is out of its table and only to be dropped.
+    """
+
+    made: bool
+    attached: bool
+    detaching: bool
+    doomed: bool
 
 
 class Partitions:
@@ -84,15 +107,31 @@ class Partitions:
         self._known.clear()
 
 
+async def partition_state(connection: Connection, table: str, name: str) -> PartitionState:
+    row = await queries().partition_state(connection, parent=table, child=name, mark=DOOMED)
+    return PartitionState(**row)
+
+
 async def make(connection: Connection, table: str, day: date) -> None:
-    """Make and attach one partition, in the caller's transaction, unless it is there."""
+    """
+    Make and attach one partition, in the caller's transaction, unless it is there.
+
+    One that was being dropped is made anew, without its rows; one that a person has detached is
+    taken back with them.
+
+    Raises StoreUnreachable: it is being detached, and until that is done its day takes no row.
+    """
     name = name_of(table, day)
     await connection.execute(LOCK_TIMEOUT)
     await queries().lock_partitions(connection, parent=table)
-    state = await queries().partition_state(connection, parent=table, child=name)
-    if state["attached"]:
+    state = await partition_state(connection, table, name)
+    if state.detaching:
+        raise StoreUnreachable(f"store: {name} is being dropped")
+    if state.attached:
         return
-    if not state["made"]:
+    if state.doomed:
+        await connection.execute(f"DROP TABLE {name}")
+    if state.doomed or not state.made:
         await connection.execute(f"CREATE TABLE {name} (LIKE {table} INCLUDING ALL)")
     end = day + timedelta(days=1)
     await connection.execute(

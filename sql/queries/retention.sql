@@ -23,7 +23,23 @@ WITH old AS (
 SELECT count(*) FROM dropped;
 
 -- name: drop_old_writers(host_id, before)!
--- Forget the marks of runs whose frames nobody can send again.
+-- Forget what was applied of runs none of whose applied frames can come again.
 DELETE FROM writers
 WHERE host_id = :host_id::int2
   AND at < :before::timestamptz;
+
+-- name: own_tables(parents, others, mark)
+-- The size of every table of monitord's own with its indexes: the partitions, those of them that are
+-- being dropped, and the others by name. The database may hold more than that.
+SELECT
+    relname::text AS name,
+    coalesce(pg_total_relation_size(oid), 0) AS used_bytes
+FROM pg_class
+LEFT JOIN pg_inherits ON inhrelid = oid
+WHERE relnamespace = current_schema()::regnamespace
+  AND relkind = 'r'
+  AND (
+    inhparent = ANY (SELECT to_regclass(parent) FROM unnest(:parents::text[]) AS parent)
+    OR obj_description(oid, 'pg_class') = :mark::text
+    OR relname = ANY (:others::text[])
+  );

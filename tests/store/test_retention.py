@@ -11,9 +11,12 @@ import pytest
 
 from monitord import settings
 from monitord.model import Batch, Frame, Request
+from monitord.store.caution import HOLD_SECONDS, Caution
 from monitord.store.partitions import TABLES, Partitions, day_of
 from monitord.store.pool import Store
-from monitord.store.retention import HOLD_SECONDS, RETRY_SECONDS, Caution, Keeper, over
+from monitord.store.retention import RETRY_SECONDS, Keeper, over
+from monitord.telemetry import Telemetry
+from tests.frames import Waiting
 
 
 SQL = asyncpg.Connection
@@ -31,8 +34,16 @@ async def at_once(_seconds: float) -> None:
 
 
 @pytest.fixture
-def keeper(store: Store, config: settings.Store) -> Keeper:
-    return Keeper(store, config.retention, at_once)
+def waiting() -> Waiting:
+    """
+    What the keeper knows to be pending.
+    """
+    return Waiting()
+
+
+@pytest.fixture
+def keeper(store: Store, config: settings.Store, waiting: Waiting, telemetry: Telemetry) -> Keeper:
+    return Keeper(store, config, waiting, telemetry, at_once)
 
 
 async def partitions(sql: SQL, table: str = "requests") -> list[str]:
@@ -238,7 +249,7 @@ CREATE EVENT TRIGGER refuse ON ddl_command_start EXECUTE FUNCTION refuse();
 
 
 async def test_error_of_a_row_is_tried_again(
-    store: Store, config: settings.Store, sql: SQL
+    store: Store, config: settings.Store, waiting: Waiting, telemetry: Telemetry, sql: SQL
 ) -> None:
     """
     Whatever the database answers, the keeper waits and goes on: it never ends the daemon.
@@ -254,7 +265,7 @@ async def test_error_of_a_row_is_tried_again(
 
     await sql.execute(REFUSE)
     async with asyncio.TaskGroup() as group:
-        running = group.create_task(Keeper(store, config.retention, sleep).run())
+        running = group.create_task(Keeper(store, config, waiting, telemetry, sleep).run())
         async with asyncio.timeout(20):
             while len(waited) < 2:  # noqa: ASYNC110 - a poll needs no hook in the product
                 await asyncio.sleep(0.01)
@@ -262,3 +273,66 @@ async def test_error_of_a_row_is_tried_again(
 
     assert waited[0] == RETRY_SECONDS
     assert len(await partitions(sql)) == 3  # of the keeper's own today, and the two days after
+
+
+async def ids_of(store: Store, *ages: int) -> None:
+    await Partitions(store).ensure("event_ids", [TODAY - timedelta(days=age) for age in ages])
+
+
+async def test_ids_go_after_a_day(keeper: Keeper, store: Store, sql: SQL) -> None:
+    """
+    A day of ids is dropped once no frame that arrives now can be within 24 hours of it.
+    """
+    await ids_of(store, 2, 1, 0)
+
+    assert await keeper.drop(NOW, 0) == names(2, table="event_ids")
+    assert await keeper.drop(NOW + HOUR, HOUR) == []
+
+
+async def test_ids_stay_while_a_frame_could_ask_for_them(
+    keeper: Keeper, waiting: Waiting, store: Store, sql: SQL
+) -> None:
+    """
+    While frames of days ago wait to be stored, ids of their time are kept.
+    """
+    event = Request(NOW, "shop", "GET", "/", 200, 1.0)
+    waiting.put(Frame(1, 1, Batch(NOW - 4 * 86_400, requests=[event])))
+    await ids_of(store, 6, 5, 4, 2, 1, 0)
+
+    assert await keeper.drop(NOW, 0) == names(6, table="event_ids")
+    assert await keeper.drop(NOW + HOUR, HOUR) == []
+
+
+async def test_days_of_ids_alone_hold_nothing_up(keeper: Keeper, store: Store, sql: SQL) -> None:
+    """
+    Ids of many days that are over do not make the keeper wait, as many days of rows do.
+    """
+    await ids_of(store, *range(2, 9))
+
+    assert await keeper.drop(NOW, 0) == names(8, table="event_ids")
+
+
+async def test_run_is_forgotten_once_none_of_its_frames_can_come(
+    keeper: Keeper, waiting: Waiting, sql: SQL
+) -> None:
+    """
+    What a run applied is kept for 30 days after its last frame, and longer while a frame of its
+    time is not done.
+    """
+    await sql.execute(
+        "INSERT INTO writers (host_id, writer, at)"
+        " SELECT 1, age, to_timestamp($1) - age * interval '1 day' FROM unnest($2::int4[]) AS age",
+        NOW,
+        [1, 29, 31, 40, 50],
+    )
+    event = Request(NOW, "shop", "GET", "/", 200, 1.0)
+    frame = Frame(40, 1, Batch(NOW - 41 * 86_400, requests=[event]))
+    left = "SELECT array_agg(writer ORDER BY writer) FROM writers"
+
+    waiting.put(frame)
+    await keeper.drop(NOW, 0)
+    assert await sql.fetchval(left) == [1, 29, 31, 40]
+    waiting.done([frame])
+    await keeper.drop(NOW + 60, 60)
+
+    assert await sql.fetchval(left) == [1, 29]
