@@ -1,7 +1,7 @@
 // Bundles src/ into dist/: hashed names, a .br and a .gz beside each file, manifest.json, licences.
 
 import { createHash } from "node:crypto";
-import { cp, mkdir, readdir, readFile, rm, writeFile } from "node:fs/promises";
+import { cp, mkdir, readdir, readFile, rename, rm, writeFile } from "node:fs/promises";
 import { basename, dirname, join, parse } from "node:path";
 import { fileURLToPath } from "node:url";
 import { promisify } from "node:util";
@@ -11,10 +11,17 @@ import { build } from "esbuild";
 
 
 const here = dirname(fileURLToPath(import.meta.url));
-const dist = join(here, "dist");
+// Built beside its place and then moved there, so that a daemon that starts meanwhile finds a whole one.
+const dist = join(here, "node_modules", ".dist");
+const [place, former] = [join(here, "dist"), join(here, "node_modules", ".dist.old")];
 
 // Logical name -> source. The charts are an entry of their own so that the page can preload them.
-const ENTRIES = { "app.js": "src/app.js", "charts.js": "src/charts/plot.js", "app.css": "src/app.css" };
+const ENTRIES = {
+  "app.js": "src/app.js",
+  "itself.js": "src/itself.js",
+  "charts.js": "src/charts/plot.js",
+  "app.css": "src/app.css",
+};
 const COPIED = ["src/favicon.svg"];
 const TARGETS = ["chrome111", "firefox115", "safari16.4"];
 
@@ -22,7 +29,7 @@ async function bundle() {
   const result = await build({
     absWorkingDir: here,
     entryPoints: Object.entries(ENTRIES).map(([name, source]) => ({ in: source, out: parse(name).name })),
-    outdir: "dist",
+    outdir: dist,
     entryNames: "[name]-[hash]",
     chunkNames: "[name]-[hash]",
     bundle: true,
@@ -75,7 +82,7 @@ async function compress(path) {
   await writeFile(`${path}.gz`, await promisify(gzip)(content, { level: 9 }));
 }
 
-await rm(dist, { recursive: true, force: true });
+for (const folder of [dist, former]) await rm(folder, { recursive: true, force: true });
 await mkdir(dist);
 const manifest = await bundle();
 for (const source of COPIED) {
@@ -86,3 +93,6 @@ await copyLicences();
 const files = (await readdir(dist, { withFileTypes: true })).filter((entry) => entry.isFile());
 await Promise.all(files.map((file) => compress(join(dist, file.name))));
 await writeFile(join(dist, "manifest.json"), `${JSON.stringify(manifest, null, 2)}\n`);
+await rename(place, former).catch(() => {}); // the first build has none
+await rename(dist, place);
+await rm(former, { recursive: true, force: true });

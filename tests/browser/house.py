@@ -17,15 +17,20 @@ from monitord.http import kpis, static
 from monitord.http.ports import Ports
 from monitord.http.server import WebServer
 from monitord.intake.bus import Bus
+from monitord.intake.dead_letters import DeadLetterFile
 from monitord.intake.intake import Intake
-from monitord.intake.queue import Queue
+from monitord.intake.spool.spool import Spool, open_spool
+from monitord.intake.spool_metrics import SpoolMetrics
 from monitord.intake.window import Window
 from monitord.model import Batch, Log, Metric, Reading, Reason, Request
 from monitord.settings import PostgresTarget, RedisTarget, Secret, Settings, Store, Targets, Web
+from monitord.store.endpoint_stats import EndpointReader
 from monitord.store.logs import LogReader
 from monitord.store.metrics import MetricReader
 from monitord.store.pool import open_pool
+from monitord.store.request_events import RequestEvents
 from monitord.store.requests import RequestReader
+from monitord.store.size_cap import StoreSize
 from monitord.store.writer import Writer
 from monitord.telemetry import Telemetry
 
@@ -76,9 +81,9 @@ COUNTERS = re.compile(r"hits|misses|evicted|blocks")
 class House:
     """A monitord without scrapers and listeners: what they would bring, the test offers."""
 
-    def __init__(self, ports: Ports, queue: Queue, intake: Intake) -> None:
+    def __init__(self, ports: Ports, spool: Spool, intake: Intake) -> None:
         self.ports = ports
-        self.queue = queue
+        self.spool = spool
         self.intake = intake
         self.server = WebServer(ports)
 
@@ -138,7 +143,8 @@ class House:
 
     async def stored(self) -> None:
         """Return when everything offered is in the store."""
-        while self.queue.pending:  # noqa: ASYNC110 - the queue tells nobody when it is empty
+        await self.spool.settled()
+        while self.spool.backlog.events:  # noqa: ASYNC110 - it tells nobody when it is empty
             await asyncio.sleep(0.02)
 
 
@@ -180,18 +186,25 @@ async def opened(
     """
     settings = make_settings(folder, names, **web)
     telemetry = Telemetry()
-    queue = Queue(settings.store.queue_events, telemetry)
     window, bus = Window(), bus or Bus()
-    intake = Intake(int((time.time() + ahead) * 1000), queue, window, bus)
+    run = int((time.time() + ahead) * 1000)
     for name in names:
         window.expect(name, TARGETS[name])
-    async with open_pool(Store(), dsn, settings.instance, telemetry) as store:
+    async with (
+        open_spool(folder / "spool", run) as spool,
+        open_pool(Store(), dsn, settings.instance, telemetry) as store,
+    ):
+        telemetry.collect_from(SpoolMetrics(spool))
         ports = Ports(
             settings=settings,
             window=window,
             bus=bus,
+            spool=spool,
             store=store,
+            store_size=lambda: StoreSize(312 * MIB, settings.store.size_bytes, stuck=False),
             requests=RequestReader(store),
+            events=RequestEvents(store),
+            endpoints=EndpointReader(store),
             metrics=MetricReader(store),
             logs=LogReader(store),
             telemetry=telemetry,
@@ -199,8 +212,9 @@ async def opened(
             assets=static.load(assets.folder("web/dist")),
             checks=dict,
         )
-        house = House(ports, queue, intake)
-        writing = asyncio.create_task(Writer(store, queue, telemetry).run())
+        house = House(ports, spool, Intake(spool, window, bus))
+        letters = DeadLetterFile(folder / "dead_letters.jsonl", telemetry)
+        writing = asyncio.create_task(Writer(store, spool, telemetry, letters).run())
         try:
             async with house.server:
                 yield house

@@ -20,6 +20,8 @@ pytestmark = pytest.mark.browser
 
 DESKTOP = (1440, 900)
 TABLET = (820, 1180)
+PHONE = (390, 844)
+NOWHERE = "postgresql://monitord@127.0.0.1:1/monitord"
 CHARTS = ("latency", "redis_memory", "postgres_connections", "system")
 
 SHIFTS = """() => {
@@ -108,25 +110,28 @@ def in_trouble(house: House, state: str) -> None:
         house.scrape("host", time.time() + 1, system__cpu__utilization_ratio=0.95)
 
 
-@pytest.mark.parametrize("size", [DESKTOP, TABLET])
-@pytest.mark.parametrize("state", ["empty", "down", "slow"])
+@pytest.mark.parametrize("size", [DESKTOP, TABLET, PHONE])
+@pytest.mark.parametrize("state", ["empty", "down", "slow", "away"])
 async def test_reasons_are_read_whole(
     open_house: OpenHouse, visit: Visit, screenshot: Screenshot, state: str, size: tuple[int, int]
 ) -> None:
     """
     Why a figure is bad or unknown is never cut: not on its card, not in its row, not at its chart.
     """
-    async with open_house() as house:
+    async with open_house(**({"dsn": NOWHERE} if state == "away" else {})) as house:
         in_trouble(house, state)
-        await house.stored()
+        if state != "away":
+            await house.stored()
         page = await visit(house.url, *size)
-        await expect(page.locator("#chart-latency")).not_to_have_attribute("data-state", "loading")
+        for chart in CHARTS:
+            figure = page.locator(f"#chart-{chart}")
+            await expect(figure).not_to_have_attribute("data-state", "loading")
+        await screenshot(page, f"reasons-{state}", whole=True)
 
         reasons = ".banner-worst .clip, .foot, [data-row] th, .value, .value .muted, [data-notice]"
         cut = await page.locator(reasons).evaluate_all(CUT)
 
         assert cut == []
-        await screenshot(page, f"reasons-{state}", whole=True)
 
 
 async def test_first_screen_holds_banner_cards_and_charts(house: House, visit: Visit) -> None:

@@ -1,24 +1,15 @@
 // The page's own behaviour: puts the parts together.
 
 import { Charts } from "./charts/panels.js";
-import { localise, onZone, toggleZone, zoneName } from "./clock.js";
+import { toggleZone } from "./clock.js";
+import { startExact } from "./exact.js";
 import { startKeys } from "./keys.js";
 import { startLog } from "./log/log.js";
 import { startDialogs, startPopovers } from "./popovers.js";
 import { pickNth, startRange } from "./range.js";
 import { refresh, startRefresh } from "./refresh.js";
+import { startZone } from "./zone.js";
 
-
-function startZone() {
-  const name = document.querySelector("[data-zone]");
-  const show = () => {
-    name.textContent = zoneName();
-    localise();
-  };
-  document.getElementById("zone").addEventListener("click", toggleZone);
-  onZone(show);
-  show();
-}
 
 function start() {
   const charts = new Charts();
@@ -27,6 +18,7 @@ function start() {
   startRefresh(charts);
   startPopovers();
   startDialogs();
+  startExact();
   const log = startLog();
   const help = () => document.getElementById("keys").showModal();
   document.getElementById("help").addEventListener("click", help);

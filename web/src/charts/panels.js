@@ -110,11 +110,14 @@ class Panel {
       const name = lamps.length > 1 ? `${target} ` : "";
       return `${name}down${since ? ` since ${moment(Number(since) * 1000)}` : ""}${reason ? `, ${reason}` : ""}`;
     });
-    const text = problem || down.join("; ") || this.data?.note || "";
+    // Why the store is away, the banner says; there is no room for it at every chart.
+    const note = this.data?.source === "memory" ? "The store is down: this is what memory holds" : this.data?.note;
+    const text = problem || down.join("; ") || note || "";
     const place = this.figure.querySelector("[data-notice]");
     place.textContent = text;
-    place.title = text;
+    place.title = text === note ? this.data.note : text;
     place.hidden = !text;
+    this.figure.toggleAttribute("data-noticed", Boolean(text));
     this.figure.toggleAttribute("data-down", down.length > 0);
   }
 
