@@ -2,8 +2,6 @@
 
 from __future__ import annotations
 
-import time
-
 from collections.abc import Mapping
 
 from msgspec import Struct
@@ -14,15 +12,20 @@ from monitord.http.ports import Ports
 from monitord.http.server import WebServer
 from monitord.ingest.http import IngestServer
 from monitord.intake.bus import Bus
+from monitord.intake.dead_letters import DeadLetterFile
 from monitord.intake.intake import Intake
-from monitord.intake.queue import Queue
+from monitord.intake.spool.spool import Spool
+from monitord.intake.spool_metrics import SpoolMetrics
 from monitord.intake.window import Window
 from monitord.schedule import Schedule
 from monitord.scrapers import open_scrapers
 from monitord.settings import Settings
+from monitord.store.archive.archiver import Archiver
+from monitord.store.endpoint_stats import EndpointReader
 from monitord.store.logs import LogReader
 from monitord.store.metrics import MetricReader
 from monitord.store.pool import Store
+from monitord.store.request_events import RequestEvents
 from monitord.store.requests import RequestReader
 from monitord.store.retention import Keeper
 from monitord.store.rollups import Compactor
@@ -33,37 +36,44 @@ from monitord.telemetry import Telemetry
 class App(Struct, frozen=True, kw_only=True):
     """Every part of one running monitord, built and not yet started."""
 
-    queue: Queue
+    spool: Spool
     intake: Intake
     store: Store
     writer: Writer
     compactor: Compactor
     keeper: Keeper
+    archiver: Archiver
     schedule: Schedule
     ingest: IngestServer
     web: WebServer
 
 
-def build(settings: Settings, store: Store, telemetry: Telemetry) -> App:
+def build(settings: Settings, spool: Spool, store: Store, telemetry: Telemetry) -> App:
     """
     Return the parts, each given what it needs.
 
     Raises SettingsError: an address or a file of the settings cannot be used. AssetError: the
     installation lacks its data folders.
     """
-    queue = Queue(settings.store.queue_events, telemetry)
+    telemetry.collect_from(SpoolMetrics(spool))
+    dead_letters = DeadLetterFile(settings.state_dir / "dead_letters.jsonl", telemetry)
     window, bus = Window(), Bus()
-    intake = Intake(int(time.time() * 1000), queue, window, bus)
+    intake = Intake(spool, window, bus)
     jobs = open_scrapers(settings.targets, telemetry)
     for job in jobs:
         window.expect(job.target, job.kind)
     ingest = IngestServer(settings.ingest, intake, telemetry, insecure=settings.insecure)
+    keeper = Keeper(store, settings.store, spool.backlog, telemetry)
     ports = Ports(
         settings=settings,
         window=window,
         bus=bus,
+        spool=spool,
         store=store,
+        store_size=lambda: keeper.size,
         requests=RequestReader(store),
+        events=RequestEvents(store),
+        endpoints=EndpointReader(store),
         metrics=MetricReader(store),
         logs=LogReader(store),
         telemetry=telemetry,
@@ -72,12 +82,13 @@ def build(settings: Settings, store: Store, telemetry: Telemetry) -> App:
         checks=lambda: readiness(store),
     )
     return App(
-        queue=queue,
+        spool=spool,
         intake=intake,
         store=store,
-        writer=Writer(store, queue, telemetry, settings.store.flush_every),
+        writer=Writer(store, spool, telemetry, dead_letters, settings.store.flush_every),
         compactor=Compactor(store),
-        keeper=Keeper(store, settings.store.retention),
+        keeper=keeper,
+        archiver=Archiver(store, settings.store.archive_requests_after),
         schedule=Schedule(jobs, intake, window.note, telemetry),
         ingest=ingest,
         web=WebServer(ports),

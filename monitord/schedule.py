@@ -151,8 +151,9 @@ class Schedule:
         self._note(_reading(job, outcome, at))
         stamped = [_stamped(metric, job.target, at) for metric in metrics]
         batch = Batch(at, metrics=[metric for metric in stamped if math.isfinite(metric.value)])
+        self._telemetry.events.labels("scrape", "metric").inc(len(batch))
         if not self._sink.offer(batch):
-            self._telemetry.queue_dropped.labels("scrape").inc(len(batch))
+            self._telemetry.dropped.labels("scrape").inc(len(batch))
 
     def _count(self, job: ScrapeJob, outcome: str, count: int = 1) -> None:
         if count:

@@ -20,8 +20,9 @@ from msgspec.structs import asdict, replace
 from monitord.app import App, build
 from monitord.embedded.lock import FolderLock
 from monitord.embedded.postgres import EmbeddedPostgres
-from monitord.errors import SettingsError
+from monitord.errors import SettingsError, SpoolError
 from monitord.ingest.udp import UdpListener
+from monitord.intake.spool.spool import SpoolLimits, open_spool
 from monitord.settings import Settings
 from monitord.store.pool import Store, open_pool
 from monitord.telemetry import Telemetry
@@ -29,7 +30,8 @@ from monitord.telemetry import Telemetry
 
 log = structlog.get_logger(__name__)
 
-# How long a stop waits for the queue to be written; a store that is away is not waited for.
+# How long a stop waits for the spool to be stored; a store that is away is not waited for. What is
+# left is safe, and stored after the next start.
 DRAIN_SECONDS = 5.0
 
 
@@ -58,12 +60,17 @@ async def serve(
     telemetry = Telemetry()
     async with contextlib.AsyncExitStack() as stack:
         stack.enter_context(state_folder(settings.state_dir))
+        limits = SpoolLimits(settings.spool.size_bytes, settings.spool.keep_free_bytes)
+        run = int(time.time() * 1000)
+        spool = await stack.enter_async_context(
+            open_spool(settings.state_dir / "spool", run, limits)
+        )
         dsn = store_dsn or settings.store.dsn.reveal()
         if not dsn:
             dsn = await stack.enter_async_context(embedded_store(settings.state_dir))
         instance = settings.instance or kept_instance(settings.state_dir)
         store = await stack.enter_async_context(open_pool(settings.store, dsn, instance, telemetry))
-        app = build(settings, store, telemetry)
+        app = build(settings, spool, store, telemetry)
         await stack.enter_async_context(running(storing(app)))
         stack.push_async_callback(drained, app)
         await stack.enter_async_context(app.web)
@@ -71,7 +78,8 @@ async def serve(
         if settings.ingest.udp.enabled:
             # The same number for both; where the kernel chose it, HTTP has it already.
             ingest = replace(settings.ingest, port=app.ingest.port)
-            await stack.enter_async_context(UdpListener(ingest, app.intake, telemetry))
+            udp = UdpListener(ingest, app.intake, telemetry, app.ingest.senders)
+            await stack.enter_async_context(udp)
         await stack.enter_async_context(running({"schedule": app.schedule.run()}))
         addresses = Addresses(app.web.url, app.web.port, app.ingest.port)
         log.info("monitord.ready", **asdict(addresses))
@@ -81,11 +89,12 @@ async def serve(
 
 
 def storing(app: App) -> Mapping[str, Coroutine[Any, Any, None]]:
-    """Return what runs on the store's side of the queue, by the names of the tasks."""
+    """Return what runs on the store's side of the spool, by the names of the tasks."""
     return {
         "writer": app.writer.run(),
         "compactor": app.compactor.run(),
         "keeper": app.keeper.run(),
+        "archiver": app.archiver.run(),
     }
 
 
@@ -108,14 +117,15 @@ async def running(jobs: Mapping[str, Coroutine[Any, Any, None]]) -> AsyncIterato
 
 
 async def drained(app: App) -> None:
-    """Return when everything taken is stored, or DRAIN_SECONDS have passed."""
-    with contextlib.suppress(TimeoutError):
+    """Return when everything in the spool is stored, or DRAIN_SECONDS have passed."""
+    with contextlib.suppress(TimeoutError, SpoolError):
         async with asyncio.timeout(DRAIN_SECONDS):
+            await app.spool.settled()
             # A store that has been away for long is not waited for; no event tells that.
-            while app.queue.pending and not is_gone(app.store):  # noqa: ASYNC110
+            while app.spool.backlog.events and not is_gone(app.store):  # noqa: ASYNC110
                 await asyncio.sleep(0.02)
-    if app.queue.pending:
-        log.warning("monitord.unstored", events=app.queue.pending, store=app.store.detail)
+    if app.spool.backlog.events:
+        log.info("monitord.left_in_spool", events=app.spool.backlog.events, store=app.store.detail)
 
 
 def is_gone(store: Store) -> bool:

@@ -64,8 +64,16 @@ class Store(Struct, frozen=True, kw_only=True):
     connections: int = 4
     timeout: float = 10.0
     flush_every: float = 0.2
-    queue_events: int = 200_000
+    size_bytes: int = 10 * 1024 * 1024 * 1024
+    archive_requests_after: float | None = None
     retention: Retention = Retention()
+
+
+class Spool(Struct, frozen=True, kw_only=True):
+    """Where events are safe on disk until they are stored: `spool/` of the state folder."""
+
+    size_bytes: int = 1024 * 1024 * 1024
+    keep_free_bytes: int = 256 * 1024 * 1024
 
 
 class RedisTarget(Struct, frozen=True, kw_only=True):
@@ -164,6 +172,7 @@ class Settings(Struct, frozen=True, kw_only=True):
     state_dir: Path
     insecure: bool = False
     store: Store = Store()
+    spool: Spool = Spool()
     targets: Targets = Targets()
     ingest: Ingest = Ingest()
     web: Web = Web()

@@ -2,9 +2,12 @@
 
 from __future__ import annotations
 
+import time
+
 from functools import partial
 
 from prometheus_client import CollectorRegistry, Counter, Gauge
+from prometheus_client.registry import Collector
 
 
 class Telemetry:
@@ -16,6 +19,8 @@ class Telemetry:
     """
 
     def __init__(self) -> None:
+        # Unix seconds: every total is what was counted since then.
+        self.since = time.time()
         self.registry = CollectorRegistry(auto_describe=False)
         counter = partial(Counter, registry=self.registry)
         gauge = partial(Gauge, registry=self.registry)
@@ -32,7 +37,7 @@ class Telemetry:
         )
         self.events = counter(
             "monitord_ingest_events",
-            "Events decoded and taken, by protocol and type.",
+            "Events decoded or scraped, by protocol and type; the spool took or refused them.",
             ["protocol", "type"],
         )
         self.rejected = counter(
@@ -47,11 +52,15 @@ class Telemetry:
         self.clamped_times = counter(
             "monitord_ingest_clamped_times", "Events whose time was moved into the accepted range."
         )
-        # queue and store
-        self.queue_events = gauge("monitord_queue_events", "Events waiting to be stored.")
-        self.queue_dropped = counter(
-            "monitord_queue_dropped_events",
-            "Events dropped because the queue was full.",
+        self.lost = counter(
+            "monitord_ingest_lost_events",
+            "Events an emitter sent in datagrams that never arrived, by service.",
+            ["service"],
+        )
+        # spool (what it counts of itself is collected from it) and store
+        self.dropped = counter(
+            "monitord_dropped_events",
+            "Events that were shown but not kept, because the spool took none.",
             ["source"],
         )
         self.stored = counter("monitord_store_events", "Events stored, by type.", ["type"])
@@ -60,11 +69,28 @@ class Telemetry:
         )
         self.duplicates = counter(
             "monitord_store_duplicate_events",
-            "Events that came to the store again after they had been stored.",
+            "Events that had been stored: their frame, their id or its request's key came again.",
+        )
+        self.dead_letters = counter(
+            "monitord_dead_letters", "Refused events written to the dead-letter file."
+        )
+        self.dead_letters_lost = counter(
+            "monitord_dead_letters_lost",
+            "Refused events let go from the full dead-letter file, or that it could not take.",
         )
         self.store_up = gauge("monitord_store_up", "1 while the store answers.")
+        self.store_bytes = gauge(
+            "monitord_store_bytes", "Size of monitord's own tables and their indexes."
+        )
+        self.size_cap_dropped = counter(
+            "monitord_store_size_cap_dropped_partitions",
+            "Partitions dropped before their time, because the store was above its size.",
+        )
         self.store_failures = counter(
             "monitord_store_failures", "Failed attempts to write to the store."
+        )
+        self.store_damage = counter(
+            "monitord_store_damaged_reads", "Reads that met a damaged chunk of the archive."
         )
         # scrapers
         self.scrapes = counter(
@@ -82,3 +108,12 @@ class Telemetry:
         self.loop_lag = gauge(
             "monitord_loop_lag_seconds", "Longest delay of the event loop in the last interval."
         )
+
+    def collect_from(self, collector: Collector) -> None:
+        """Expose what a part counts by itself, beside the self-metrics."""
+        self.registry.register(collector)
+
+    def total(self, name: str) -> float:
+        """Return the sum of one exposed name over its labels; 0 while nothing has it."""
+        families = self.registry.restricted_registry([name]).collect()
+        return sum(sample.value for family in families for sample in family.samples)

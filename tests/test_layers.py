@@ -29,7 +29,7 @@ LAYERS: list[tuple[int, set[str]]] = [
     (4, {"http", "schedule"}),
     (5, {"app"}),
     (5, {"service"}),
-    (5, {"checks", "demo", "migration"}),
+    (5, {"checks", "demo", "migration", "spool_commands"}),
     (5, {"cli"}),
     (5, {"__main__"}),
 ]

@@ -91,7 +91,7 @@ def test_every_handler_has_a_route() -> None:
     """
     A public handler of the web server is reached by a path, and no path is given twice.
     """
-    names = ("api", "health", "pages", "stream")
+    names = ("api", "endpoints", "exact", "health", "itself", "pages", "stream")
     handlers = {
         member
         for module in map(importlib.import_module, (f"monitord.http.{name}" for name in names))

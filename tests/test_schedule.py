@@ -254,7 +254,7 @@ async def test_what_finds_no_room_is_counted():
         await recorder.until(1)
 
     dropped = telemetry.registry.get_sample_value(
-        "monitord_queue_dropped_events_total", {"source": "scrape"}
+        "monitord_dropped_events_total", {"source": "scrape"}
     )
     assert dropped == sum(len(batch) for batch in recorder.batches)
 

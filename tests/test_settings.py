@@ -26,7 +26,7 @@ from monitord.settings_file.load import default_state_dir
 
 
 TOKEN = "0123456789abcdef"
-TOP = "instance, state_dir, insecure, store, targets, ingest, web, log"
+TOP = "instance, state_dir, insecure, store, spool, targets, ingest, web, log"
 REDIS_KEYS = "url, url_file, password, password_file, every, timeout"
 
 # The file -> what is said, without the file's name. `V` is 'abc' in the environment.
@@ -76,6 +76,11 @@ MISTAKES = [
         "store: {retention: {logs: 1h}}",
         "1: store.retention.logs: expected a duration from 1d to 3650d, found 1h",
     ),
+    (
+        "store: {archive_requests_after: 'off'}",
+        "1: store.archive_requests_after: expected empty or a duration such as '15s' or '5m',"
+        " found 'off'",
+    ),
     ("web: {port: 70000}", "1: web.port: expected a port from 0 to 65535, found 70000"),
     ("web: {port: 010}", "1: web.port: expected a port from 0 to 65535, found 010"),
     (
@@ -91,6 +96,10 @@ MISTAKES = [
     (
         "ingest: {body_size: 1GiB}",
         "1: ingest.body_size: expected a size from 1KiB to 64MiB, found 1GiB",
+    ),
+    (
+        "store: {size: 100MiB}",
+        "1: store.size: expected a size from 256MiB to 65536GiB, found 100MiB",
     ),
     ("log: {level: loud}", "1: log.level: expected one of debug, info, warning, error, found loud"),
     (
@@ -316,6 +325,16 @@ def test_missing_file_is_a_mistake() -> None:
         load(None, {"MONITORD_CONFIG": "gone.yaml"})
 
     assert str(caught.value) == "gone.yaml: expected a readable file (No such file or directory)"
+
+
+@pytest.mark.parametrize(("text", "seconds"), [("1d", 86_400.0), ("", None)])
+def test_optional_duration(tmp_path: Path, text: str, seconds: float | None) -> None:
+    """
+    A duration that may be left empty is none then.
+    """
+    file = write(tmp_path, f"store: {{archive_requests_after: '{text}'}}")
+
+    assert load(file, {}).store.archive_requests_after == seconds
 
 
 def test_whole_file(tmp_path: Path) -> None:

@@ -66,13 +66,18 @@ class Row(Struct, frozen=True):
 
 
 class BannerItem(Struct, frozen=True):
-    """One thing that is wrong now. `since` is Unix seconds; null when it is not known."""
+    """
+    One thing that is wrong now. `since` is Unix seconds; null when it is not known.
+
+    `page` is the path of the page that says more, without the prefix.
+    """
 
     state: State
     text: str
     since: float | None = None
     target: str = ""
     remedy: str = ""
+    page: str = ""
 
 
 class Banner(Struct, frozen=True):
@@ -119,7 +124,7 @@ class Chart(Struct, frozen=True):
     """
     Up to 720 points of a few series. `times` are the buckets' starts, Unix seconds.
 
-    `source` is `memory` while the store is down: at most the last 15 minutes, as `note` says.
+    `source` is `memory` while the store is down: at most the last 6 hours, as `note` says.
     """
 
     id: str

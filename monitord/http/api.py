@@ -36,7 +36,7 @@ from monitord.http.parameters import (
     span_of,
 )
 from monitord.http.respond import answer, refusal
-from monitord.http.sources import SAMPLE_MEMORY, in_time, memory, stored
+from monitord.http.sources import SAMPLE_MEMORY, in_time, memory, memory_step, stored
 from monitord.http.summary import summary as make_summary
 from monitord.http.trails import draw_sparks, spark_age
 from monitord.intake.bus import HELD_LINES
@@ -99,6 +99,8 @@ async def metrics(request: web.Request) -> web.Response:
         found = await stored(ports).metric(name, attributes, buckets, aggregate)
     except (StoreError, StoreUnreachable) as error:
         note = memory_note(str(error), SAMPLE_MEMORY)
+        step = memory_step(span.start, ports.now(), scrape_step(ports.settings))
+        buckets = cut(span.start, span.end, step)
         found = await memory(ports).metric(name, attributes, buckets, aggregate)
     return answer(
         MetricPoints(

@@ -22,7 +22,10 @@ LOSS_WINDOW = 300.0
 
 # Counter of losses -> what is said of it, and whether events that had been taken are gone by it.
 LOSSES = {
-    "monitord.queue.dropped": ("events were dropped because the queue was full", True),
+    "monitord.events.dropped": ("events were dropped because the spool took none", True),
+    "monitord.spool.lost": ("events were lost because a write to disk failed", True),
+    "monitord.spool.damaged": ("records waiting on disk were damaged", True),
+    "monitord.ingest.lost": ("events were lost between an application and monitord", True),
     "monitord.ingest.kernel_drops": ("datagrams were dropped by the kernel", True),
     "monitord.ingest.rejected": ("events were rejected as malformed", False),
     "monitord.store.refused": ("events were refused by the store", True),
@@ -58,6 +61,7 @@ def snapshot(
         onsets=dict(_onsets(ports, onsets, windows, now)),
         sparks=sparks,
         losses=list(_losses(ports, now)),
+        waiting=ports.telemetry.total("monitord_spool_pending_events"),
         store=StoreState(store.up, store.since, store.detail),
         requests_from_store=from_store,
         insecure=ports.settings.insecure,
@@ -68,7 +72,7 @@ async def request_stats(ports: Ports, seconds: float) -> Counted:
     """
     Return the statistics of the last `seconds`, and whether the store gave them.
 
-    Memory stands in, for its last hour at most.
+    Memory stands in, for its last 6 hours at most.
     """
     now = ports.now()
     try:

@@ -26,6 +26,9 @@ from monitord.model import Reason, TargetStatus
 # A missing right or extension is shown at its target; it is no event that somebody must act on now.
 STANDING = frozenset({Reason.MISSING, Reason.PERMISSION, Reason.AUTH})
 
+# The page that says what became of every event.
+ITSELF = "/itself"
+
 
 def build(kpis: Kpis, snapshot: Snapshot) -> Overview:
     """Return the overview of the snapshot."""
@@ -144,13 +147,14 @@ def _store(snapshot: Snapshot) -> Iterator[BannerItem]:
     if store.up is None:
         yield BannerItem("unknown", "Store: waiting for the first connection")
     elif not store.up:
-        text = f"Store: {store.detail or 'unreachable'}; new events wait in memory"
-        yield BannerItem("critical", text, store.since)
+        count = f"{units.count(snapshot.waiting)} " if snapshot.waiting else "new "
+        text = f"Store: {store.detail or 'unreachable'}; {count}events wait safely on disk"
+        yield BannerItem("critical", text, store.since, page=ITSELF)
 
 
 def _loss(loss: Loss) -> BannerItem:
     text = f"monitord: {units.count(loss.count)} {loss.what}"
-    return BannerItem("critical" if loss.grave else "warning", text, loss.since)
+    return BannerItem("critical" if loss.grave else "warning", text, loss.since, page=ITSELF)
 
 
 def _thresholds(

@@ -7,6 +7,8 @@ this build), `version`, `instance`. Beside that:
     page.html               overview (answers.Overview), range, ranges, refresh_seconds,
                             insecure, signed_in
     partials/overview.html  overview
+    itself.html, partials/itself.html  as their heads say; their handlers are in itself.py
+    partials/exact_figures.html  as its head says; its handler is in exact.py
     login.html              message, next
     error.html              status, title, detail
 """

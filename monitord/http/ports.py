@@ -6,6 +6,7 @@ import time
 
 from collections.abc import Callable, Mapping, Sequence
 from typing import Protocol
+from uuid import UUID
 
 from msgspec import Struct
 
@@ -13,10 +14,14 @@ from monitord.http.kpis import Kpis
 from monitord.http.parameters import Aggregate
 from monitord.http.static import Assets
 from monitord.intake.bus import Bus
+from monitord.intake.spool.spool import Refusal
 from monitord.intake.window import Window
 from monitord.latency import RequestStats
 from monitord.model import LogLine
 from monitord.settings import Settings
+from monitord.store.endpoint_stats import EndpointStats
+from monitord.store.request_events import Exact, TraceRequest
+from monitord.store.size_cap import StoreSize
 from monitord.telemetry import Telemetry
 
 
@@ -31,6 +36,15 @@ class StoreStatus(Protocol):
 
     @property
     def detail(self) -> str: ...
+
+
+class SpoolStatus(Protocol):
+    """Whether the spool takes events. Reading it never asks the disk."""
+
+    @property
+    def trouble(self) -> str: ...
+
+    def refusal(self, size: int) -> Refusal | None: ...
 
 
 class RequestSeries(Protocol):
@@ -58,6 +72,20 @@ class RequestReader(Protocol):
     async def stats(self, start: float, end: float) -> RequestStats | None: ...
 
     async def points(self, start: float, end: float, step: float) -> RequestSeries: ...
+
+
+class RequestEvents(Protocol):
+    """Reads the stored requests row by row. Raises StoreUnreachable, StoreError."""
+
+    async def exact(self, start: float, end: float) -> Exact: ...
+
+    async def of_trace(self, trace_id: UUID, near: float | None = None) -> list[TraceRequest]: ...
+
+
+class EndpointReader(Protocol):
+    """Reads the stored requests by endpoint, from rollups. Raises StoreUnreachable, StoreError."""
+
+    async def stats(self, start: float, end: float) -> list[EndpointStats]: ...
 
 
 class MetricReader(Protocol):
@@ -117,14 +145,19 @@ class Ports(Struct, frozen=True, kw_only=True):
     """
     The parts the web server reads. It owns none of them, and writes to none.
 
-    `checks` says by name which parts are ready; all must be, for `/readyz` to say so.
+    `checks` says by name which parts are ready; all must be, for `/readyz` to say so. `store_size`
+    is what the store took when it was measured last, None before the first time.
     """
 
     settings: Settings
     window: Window
     bus: Bus
+    spool: SpoolStatus
     store: StoreStatus
+    store_size: Callable[[], StoreSize | None]
     requests: RequestReader
+    events: RequestEvents
+    endpoints: EndpointReader
     metrics: MetricReader
     logs: LogReader
     telemetry: Telemetry

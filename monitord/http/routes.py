@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from monitord.http import api, health, pages, stream
+from monitord.http import api, endpoints, exact, health, itself, pages, stream
 from monitord.http.answers import (
     Chart,
     Health,
@@ -50,6 +50,25 @@ ROUTES: tuple[Route, ...] = (
         answer=Summary,
     ),
     Route(
+        path="/api/monitoring/advanced/requests/exact",
+        handler=exact.exact,
+        summary="Every request of 5 minutes at most, counted one by one: exact percentiles.",
+        parameters=(exact.EXACT_RANGE, START, END),
+        answer=exact.ExactRequests,
+        refusals=(503,),
+        strict=True,
+    ),
+    Route(
+        path="/api/monitoring/advanced/traces/{trace_id}",
+        handler=exact.trace,
+        summary="The stored requests of one trace.",
+        parameters=(exact.NEAR,),
+        places={"trace_id": {"type": "string", "pattern": "^[0-9a-fA-F]{32}$"}},
+        answer=exact.Trace,
+        refusals=(503,),
+        strict=True,
+    ),
+    Route(
         path="/api/monitoring/advanced/logs/stream",
         handler=stream.tail,
         summary="The live log as server-sent events.",
@@ -86,6 +105,15 @@ ROUTES: tuple[Route, ...] = (
         strict=True,
     ),
     Route(
+        path="/api/v1/endpoints",
+        handler=endpoints.endpoints_of,
+        summary="The requests of every endpoint: how many, how long they took, what failed.",
+        parameters=(*SPAN, endpoints.SORT, endpoints.MOST),
+        answer=endpoints.Endpoints,
+        refusals=(503,),
+        strict=True,
+    ),
+    Route(
         path="/api/v1/logs",
         handler=api.logs,
         summary="Stored log lines, newest first, a page at a time.",
@@ -108,6 +136,13 @@ ROUTES: tuple[Route, ...] = (
         handler=api.targets,
         summary="Every target: up or down, since when, why, and what would mend it.",
         answer=TargetList,
+        strict=True,
+    ),
+    Route(
+        path="/api/v1/self",
+        handler=itself.itself_of,
+        summary="monitord itself: whether everything that came in is accounted for.",
+        answer=itself.Itself,
         strict=True,
     ),
     Route(
@@ -153,10 +188,29 @@ ROUTES: tuple[Route, ...] = (
         page=True,
     ),
     Route(
+        path="/itself",
+        handler=itself.page,
+        summary="The page of monitord itself.",
+        content=HTML,
+        page=True,
+    ),
+    Route(
+        path="/partials/itself",
+        handler=itself.partial,
+        summary="The parts of that page that a refresh replaces.",
+        content=HTML,
+    ),
+    Route(
         path="/partials/overview",
         handler=pages.partial_overview,
         summary="The parts of the page that a refresh replaces.",
         parameters=(RANGE,),
+        content=HTML,
+    ),
+    Route(
+        path="/partials/exact",
+        handler=exact.panel,
+        summary="The exact figures of the last 5 minutes, for the page.",
         content=HTML,
     ),
     Route(

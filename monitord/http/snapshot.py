@@ -49,6 +49,7 @@ class Snapshot(Struct, frozen=True):
     sparks: Mapping[Key, Spark] = {}
     onsets: Mapping[Judged, float | None] = {}
     losses: Sequence[Loss] = ()
+    waiting: float = 0
     store: StoreState = StoreState(up=True)
     requests_from_store: bool = True
     insecure: bool = False

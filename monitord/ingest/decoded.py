@@ -8,6 +8,7 @@ from collections import Counter
 from dataclasses import dataclass, field
 from typing import Any
 
+from monitord.ingest.envelope import Envelope
 from monitord.ingest.limits import REPORTED
 from monitord.model import Batch, Log, Metric, Request
 
@@ -57,12 +58,13 @@ class Decoded:
     """
     The outcome of one body or one drain. Every event is in exactly one of the lists, or refused.
 
-    `refusals` describes the first ones; `refused` counts them all.
+    `refusals` describes the first ones; `refused` counts them all. `envelopes` are no events.
     """
 
     requests: list[Request] = field(default_factory=list)
     logs: list[Log] = field(default_factory=list)
     metrics: list[Metric] = field(default_factory=list)
+    envelopes: list[Envelope] = field(default_factory=list)
     refusals: list[Refusal] = field(default_factory=list)
     refused: Counter[Code] = field(default_factory=Counter)
     unknown_fields: int = 0
@@ -91,10 +93,12 @@ class Decoded:
         if len(self.refusals) < REPORTED:
             self.refusals.append(Refusal(index, why.code, why.sentence))
 
-    def batch(self, received_at: float, size_bytes: int) -> Batch:
+    def batch(self, received_at: float, size_bytes: int, idempotency_key: str = "") -> Batch:
         """Return what was taken, as one batch: `size_bytes` as it arrived, and its structure."""
         size_bytes += VALUE_BYTES * self._values()
-        return Batch(received_at, self.requests, self.logs, self.metrics, size_bytes)
+        return Batch(
+            received_at, self.requests, self.logs, self.metrics, size_bytes, idempotency_key
+        )
 
     def _values(self) -> int:
         """Count the values inside events: of `fields`, attributes and tracebacks."""

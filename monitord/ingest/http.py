@@ -11,8 +11,10 @@ from typing import Self
 from aiohttp import web
 
 from monitord.ingest.answers import host_checked_for, in_json
-from monitord.ingest.receiver import Receiver, RoomySink
+from monitord.ingest.receiver import Receiver
+from monitord.ingest.senders import Senders
 from monitord.listen import HttpServer, TokenSet, check_bind, tls_context
+from monitord.model import DurableSink
 from monitord.settings import Ingest
 from monitord.telemetry import Telemetry
 
@@ -23,13 +25,14 @@ LINGERING_SECONDS = 3.0
 
 def ingest_app(
     ingest: Ingest,
-    sink: RoomySink,
+    sink: DurableSink,
     telemetry: Telemetry,
+    senders: Senders,
     now: Callable[[], float] = time.time,
 ) -> web.Application:
     """Return the application; `IngestServer` serves it as it is meant to be served."""
     app = web.Application(middlewares=[in_json, host_checked_for(ingest.allowed_hosts)])
-    app.router.add_post("/v1/ingest", Receiver(ingest, sink, telemetry, now).receive)
+    app.router.add_post("/v1/ingest", Receiver(ingest, sink, telemetry, senders, now).receive)
     app.router.add_get("/healthz", _healthz)
     return app
 
@@ -43,11 +46,12 @@ class IngestServer:
     """
 
     def __init__(
-        self, ingest: Ingest, sink: RoomySink, telemetry: Telemetry, *, insecure: bool = False
+        self, ingest: Ingest, sink: DurableSink, telemetry: Telemetry, *, insecure: bool = False
     ) -> None:
         self._ingest = ingest
         self._insecure = insecure
-        self._app = ingest_app(ingest, sink, telemetry)
+        self.senders = Senders(telemetry)
+        self._app = ingest_app(ingest, sink, telemetry, self.senders)
         self._server: HttpServer | None = None
         self.port = ingest.port
 

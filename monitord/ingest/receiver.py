@@ -5,59 +5,66 @@ from __future__ import annotations
 import asyncio
 
 from collections.abc import Callable
-from typing import Any, Protocol
+from typing import Any
+
+import msgspec
 
 from aiohttp import hdrs, web
 
+from monitord.errors import NotTaken
 from monitord.ingest.answers import retry_after
 from monitord.ingest.counts import Counts
 from monitord.ingest.decoded import Decoded, TooManyItems
 from monitord.ingest.gzipped import Corrupt, TooLarge, unzipped
 from monitord.ingest.native import decode_body
+from monitord.ingest.senders import Senders
 from monitord.listen import TokenSet, bearer, read_body
-from monitord.model import Sink
+from monitord.model import DurableSink
 from monitord.settings import Ingest
 from monitord.telemetry import Telemetry
 
 
 CONTENT_TYPES = ("application/x-ndjson", "application/json", "application/jsonl")
 ENCODINGS = ("", "identity", "gzip", "x-gzip")
+IDEMPOTENCY_KEY = "Idempotency-Key"
+KEY_CHARACTERS = 255
 # Bodies being read and decoded at once, as they may be after decompression.
 IN_FLIGHT_BYTES = 64 * 1024 * 1024
 # Larger ones are decoded beside the loop, so that nothing waits for them.
 INLINE_BYTES = 64 * 1024
 
 
-class RoomySink(Sink, Protocol):
-    """A sink that says beforehand whether it has room: a refused body leaves no trace."""
-
-    def has_room(self, events: int, size_bytes: int) -> bool: ...
-
-
 class Receiver:
     """Takes bodies: who may send, what it is, whether there is room; then decodes and offers."""
 
     def __init__(
-        self, ingest: Ingest, sink: RoomySink, telemetry: Telemetry, now: Callable[[], float]
+        self,
+        ingest: Ingest,
+        sink: DurableSink,
+        telemetry: Telemetry,
+        senders: Senders,
+        now: Callable[[], float],
     ) -> None:
         self._ingest = ingest
         self._sink = sink
         self._now = now
         self._tokens = TokenSet(ingest.tokens)
+        self._senders = senders
         self._counts = Counts(telemetry, "http")
         self._in_flight = 0
 
     async def receive(self, request: web.Request) -> web.Response:
         self._check_sender(request)
         _check_content(request)
-        self._check_room(1, 0)
+        key = _idempotency_key(request)
+        self._check_room(0)
         reserved = self._reserve(request)
         try:
             body = await read_body(request, self._ingest.body_bytes)
             decoded, size_bytes = await self._decode(body, _encoding(request))
         finally:
             self._in_flight -= reserved
-        return await self._offer(decoded, size_bytes)
+        return await self._deliver(decoded, size_bytes, key)
 
     def _check_sender(self, request: web.Request) -> None:
         if hdrs.ORIGIN in request.headers:
@@ -69,11 +76,12 @@ class Receiver:
                 headers={hdrs.WWW_AUTHENTICATE: "Bearer"},
             )
 
-    def _check_room(self, events: int, size_bytes: int) -> None:
-        if not self._sink.has_room(events, size_bytes):
-            raise web.HTTPServiceUnavailable(
-                text="the queue is full; nothing was taken", headers=retry_after(1, 10)
-            )
+    def _check_room(self, size_bytes: int) -> None:
+        """Refuse before the body is read, or decoded, what would not be taken anyhow."""
+        try:
+            self._sink.check_room(size_bytes)
+        except NotTaken as refusal:
+            raise _not_taken(refusal) from None
 
     def _reserve(self, request: web.Request) -> int:
         """Count the body's bytes in, before one of them is read."""
@@ -106,18 +114,19 @@ class Receiver:
             body = unzipped(body, self._ingest.body_bytes)
         return decode_body(body, self._now(), self._ingest.body_items), len(body)
 
-    async def _offer(self, decoded: Decoded, size_bytes: int) -> web.Response:
+    async def _deliver(self, decoded: Decoded, size_bytes: int, key: str) -> web.Response:
+        # Also when there is no room: what is sent again is heard twice, which is no harm.
+        self._senders.hear(decoded.envelopes)
         if not decoded.accepted:
             self._counts.count_wrong(decoded)
-            return _reply(400, decoded)
-        batch = decoded.batch(self._now(), size_bytes)
-        self._check_room(decoded.accepted, batch.size_bytes)
-        if not self._sink.offer(batch):
-            raise web.HTTPServiceUnavailable(
-                text="the queue is full; try again", headers=retry_after(1, 10)
-            )
+            # An envelope alone says how much was sent in datagrams.
+            said = decoded.envelopes and not decoded.rejected
+            return _reply(202 if said else 400, decoded)
         self._counts.count(decoded)
-        await self._sink.settled()
+        try:
+            await self._sink.deliver(decoded.batch(self._now(), size_bytes, key))
+        except NotTaken as refusal:
+            raise _not_taken(refusal) from None
         return _reply(202, decoded)
 
 
@@ -135,6 +144,22 @@ def _check_content(request: web.Request) -> None:
         )
 
 
+def _idempotency_key(request: web.Request) -> str:
+    """Return the header's value: of two bodies with one key the second is not stored."""
+    key = request.headers.get(IDEMPOTENCY_KEY, "")
+    if len(key) > KEY_CHARACTERS or not key.isascii() or not key.isprintable():
+        raise web.HTTPBadRequest(
+            text=f"{IDEMPOTENCY_KEY}: expected at most {KEY_CHARACTERS} printable ASCII characters"
+        )
+    return key
+
+
+def _not_taken(refusal: NotTaken) -> web.HTTPException:
+    kind = web.HTTPTooManyRequests if refusal.crowded else web.HTTPServiceUnavailable
+    wait = refusal.wait_seconds
+    return kind(text=str(refusal), headers=retry_after(wait, 3 * wait))
+
+
 def _encoding(request: web.Request) -> str:
     spoken = request.headers.get(hdrs.CONTENT_ENCODING, "").strip().lower()
     return "gzip" if spoken.endswith("gzip") else "identity"
@@ -145,14 +170,18 @@ def _too_large(sentence: str) -> web.HTTPRequestEntityTooLarge:
 
 
 def _reply(status: int, decoded: Decoded) -> web.Response:
-    body: dict[str, Any] = {
+    errors = [
+        {"index": refusal.index, "reason": refusal.sentence, "code": refusal.code}
+        for refusal in decoded.refusals
+    ]
+    reply: dict[str, Any] = {
         "accepted": decoded.accepted,
         "rejected": decoded.rejected,
-        "errors": [
-            {"index": refusal.index, "reason": refusal.sentence, "code": refusal.code}
-            for refusal in decoded.refusals
-        ],
+        "errors": errors,
     }
-    if not decoded.accepted:
-        body["error"] = "no event could be taken" if decoded.rejected else "the body holds no event"
-    return web.json_response(body, status=status)
+    if status == 400:
+        reply["error"] = (
+            "no event could be taken" if decoded.rejected else "the body holds no event"
+        )
+    body = msgspec.json.encode(reply)
+    return web.Response(body=body, status=status, content_type="application/json", charset="utf-8")

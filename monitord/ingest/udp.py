@@ -26,14 +26,21 @@ from monitord.ingest import kernel
 from monitord.ingest.counts import Counts
 from monitord.ingest.decoded import Decoded
 from monitord.ingest.native import decoding
+from monitord.ingest.senders import Senders
 from monitord.listen import bound_sockets, is_loopback
 from monitord.model import Sink
 from monitord.settings import Ingest
 from monitord.telemetry import Telemetry
 
 
-# A batch is at most this much; once it is read, the loop goes on with other things.
-BATCH_DATAGRAMS = 256
+# So many are read before the loop goes on with other things.
+TURN_DATAGRAMS = 256
+# After all there was is read, nothing is read for so long: who keeps pace with the senders is woken
+# for every datagram, which costs several times what the datagram does. The kernel's buffer holds
+# what comes meanwhile, 250 of them if it is a small one.
+REST_SECONDS = 0.001
+# A batch is at most this much: some 4 ms of work, in which nothing is read.
+BATCH_DATAGRAMS = 2_048
 BATCH_BYTES = 512 * 1024
 # How long the first datagram of a batch waits for others: each batch costs as much as 300 events.
 HOLD_SECONDS = 0.02
@@ -41,7 +48,7 @@ DATAGRAM_BYTES = 65_536
 # Above this the kernel's buffer keeps what comes, until what was read is decoded.
 BACKLOG_BYTES = 8 * 1024 * 1024
 LAST_TURNS = 1_000
-DROPS_EVERY_SECONDS = 2.0
+LOSSES_EVERY_SECONDS = 2.0
 KNOWN_SOURCES = 4_096
 
 log = structlog.get_logger()
@@ -66,8 +73,9 @@ class UdpListener:
     """
     Reads the UDP side of the ingest port while its context is open.
 
-    A source is checked only when others than this machine can send. Raises SettingsError on
-    entering: no address to bind, or others can send and `allow_from` names none.
+    A source is checked only when others than this machine can send. `senders` are those the HTTP
+    side hears of as well. Raises SettingsError on entering: no address to bind, or others can send
+    and `allow_from` names none.
     """
 
     def __init__(
@@ -75,15 +83,17 @@ class UdpListener:
         ingest: Ingest,
         sink: Sink,
         telemetry: Telemetry,
+        senders: Senders | None = None,
         now: Callable[[], float] = time.time,
     ) -> None:
         self._ingest = ingest
         self._sink = sink
         self._telemetry = telemetry
+        self._senders = senders or Senders(telemetry)
         self._now = now
         self._counts = Counts(telemetry, "udp")
         self._strangers = telemetry.rejected.labels("udp", "source_not_allowed")
-        self._lost = telemetry.queue_dropped.labels("udp")
+        self._lost = telemetry.dropped.labels("udp")
         self._guarded = not is_loopback(ingest.host)
         self._sources: dict[str, bool] = {}
         self._sockets: list[socket.socket] = []
@@ -94,8 +104,9 @@ class UdpListener:
         self._held_bytes = 0
         self._backlog: deque[_Drain] = deque()
         self._backlog_bytes = 0
+        self._rests: dict[socket.socket, asyncio.TimerHandle] = {}
         self._flush_timer: asyncio.TimerHandle | None = None
-        self._drops_timer: asyncio.TimerHandle | None = None
+        self._losses_timer: asyncio.TimerHandle | None = None
         self.port = ingest.port
 
     async def __aenter__(self) -> Self:
@@ -110,17 +121,19 @@ class UdpListener:
         self._inodes = [kernel.inode(sock) for sock in self._sockets]
         self._enlarge(udp.receive_buffer_bytes)
         for sock in self._sockets:
-            asyncio.get_running_loop().add_reader(sock, self._turn, sock)
-        self._watch_drops()
+            self._wait_for(sock)
+        self._watch_losses()
         return self
 
     async def __aexit__(
         self, kind: type[BaseException] | None, error: BaseException | None, _: TracebackType | None
     ) -> None:
-        if self._drops_timer is not None:
-            self._drops_timer.cancel()
+        if self._losses_timer is not None:
+            self._losses_timer.cancel()
         for sock in self._sockets:
             asyncio.get_running_loop().remove_reader(sock)
+            if rest := self._rests.pop(sock, None):
+                rest.cancel()
             # What has arrived is taken along; a flood must not hold the end up for ever.
             for _turn in range(LAST_TURNS):
                 read = self._turn(sock)
@@ -140,10 +153,11 @@ class UdpListener:
         if drops is not None:
             self._telemetry.kernel_drops.set(drops)
 
-    def _watch_drops(self) -> None:
+    def _watch_losses(self) -> None:
         self.read_drops()
+        self._senders.settle()
         loop = asyncio.get_running_loop()
-        self._drops_timer = loop.call_later(DROPS_EVERY_SECONDS, self._watch_drops)
+        self._losses_timer = loop.call_later(LOSSES_EVERY_SECONDS, self._watch_losses)
 
     def _enlarge(self, asked_bytes: int) -> None:
         size = min(kernel.enlarge(sock, asked_bytes) for sock in self._sockets)
@@ -158,10 +172,26 @@ class UdpListener:
                 remedy=f"sysctl -w net.core.rmem_max={asked_bytes}",
             )
 
+    def _wait_for(self, sock: socket.socket) -> None:
+        asyncio.get_running_loop().add_reader(sock, self._begin, sock)
+
+    def _begin(self, sock: socket.socket) -> None:
+        """Something came: read by the clock from now on, until nothing comes any more."""
+        asyncio.get_running_loop().remove_reader(sock)
+        self._poll(sock)
+
+    def _poll(self, sock: socket.socket) -> None:
+        full = self._backlog_bytes >= BACKLOG_BYTES
+        read = 0 if full else self._turn(sock)
+        if full or read:
+            rest = 0 if read == TURN_DATAGRAMS else REST_SECONDS
+            self._rests[sock] = asyncio.get_running_loop().call_later(rest, self._poll, sock)
+        else:
+            self._rests.pop(sock, None)
+            self._wait_for(sock)
+
     def _turn(self, sock: socket.socket) -> int:
-        """Read what is there, up to a full batch; return how many datagrams it was."""
-        if self._backlog_bytes >= BACKLOG_BYTES:
-            return 0
+        """Read what is there, up to a full turn; return how many datagrams it was."""
         read = self._receive(sock)
         if len(self._held) >= BATCH_DATAGRAMS or self._held_bytes >= BATCH_BYTES:
             self._flush()
@@ -209,17 +239,20 @@ class UdpListener:
         decoded = drain.decoded
         self._telemetry.datagrams.inc(drain.datagrams)
         self._counts.count(decoded)
+        self._senders.hear(decoded.envelopes)
         if decoded.accepted and not self._sink.offer(decoded.batch(drain.now, drain.size_bytes)):
             self._lost.inc(decoded.accepted)
 
     def _receive(self, sock: socket.socket) -> int:
         read = partial(self._read_known, sock) if self._guarded else sock.recv_into
-        held, view, before = self._held, self._view, len(self._held)
+        held, buffer, view, before = self._held, self._buffer, self._view, len(self._held)
         try:
-            while len(held) < BATCH_DATAGRAMS and self._held_bytes < BATCH_BYTES:
-                size = read(self._buffer)
+            for _ in range(TURN_DATAGRAMS):
+                size = read(buffer)
                 held.append(bytes(view[:size]))
                 self._held_bytes += size
+                if self._held_bytes >= BATCH_BYTES:
+                    break
         except (BlockingIOError, InterruptedError):
             pass
         except OSError as error:

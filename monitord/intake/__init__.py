@@ -1,1 +1,1 @@
-"""From event to the store's queue, to memory, and to those who watch."""
+"""From event to disk, to memory, and to those who watch."""

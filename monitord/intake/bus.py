@@ -171,13 +171,9 @@ class Bus:
         lines = list(self._held.lines)
         if after is None:
             return Recent(lines[-count:] if count > 0 else [])
-        seen = _parse(after)
-        if seen is None or not self._same_run(seen):
-            return Recent(lines[-count:] if count > 0 else [], gap=True)
-        newer = [line for line in lines if _identity(line) > seen]
-        lost = self._held.last_dropped is not None and self._held.last_dropped > seen
-        kept = newer[-count:] if count > 0 else []
-        return Recent(kept, gap=lost or len(kept) < len(newer))
+        newer = self._after(_parse(after))
+        kept = (lines if newer is None else newer)[-count:] if count > 0 else []
+        return Recent(kept, gap=newer is None or len(kept) < len(newer))
 
     def close(self) -> None:
         """End every watcher, now and later."""
@@ -185,9 +181,17 @@ class Bus:
         for watcher in self._watchers:
             watcher.close()
 
-    def _same_run(self, seen: Identity) -> bool:
-        newest = self._held.lines[-1] if self._held.lines else None
-        return newest is not None and newest.writer == seen[0] and seen <= _identity(newest)
+    def _after(self, seen: Identity | None) -> list[LogLine] | None:
+        """
+        Return the lines that were shown after this one; None when that is not known any more.
+
+        By their places: what waits for the disk is shown after what was numbered later.
+        """
+        lines = list(self._held.lines)
+        for place, line in enumerate(lines):
+            if _identity(line) == seen:
+                return lines[place + 1 :]
+        return lines if seen is not None and seen == self._held.last_dropped else None
 
 
 def _identity(line: LogLine) -> Identity:

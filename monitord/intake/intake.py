@@ -1,41 +1,73 @@
-"""The one way in: gives each batch its identity, then queues it, remembers it and shows it."""
+"""The one way in: gives each batch its identity, makes it durable, remembers it and shows it."""
 
 from __future__ import annotations
 
+from monitord.errors import NotTaken, SpoolError
 from monitord.intake.bus import Bus
-from monitord.intake.queue import Queue
+from monitord.intake.spool.spool import Refusal, Spool
 from monitord.intake.window import Window
 from monitord.model import Batch, Frame
 
 
+# What is said of a refusal, when it is worth to come again, and whether it is for a burst alone.
+SAID: dict[Refusal, tuple[str, int, bool]] = {
+    Refusal.FULL: ("the spool is full, because the store does not take events", 10, False),
+    Refusal.DISK: ("the spool's disk takes no more", 10, False),
+    Refusal.SLOW: ("more events arrive than the disk takes", 1, True),
+    Refusal.UNFIT: ("the events cannot be kept in the spool's format", 60, False),
+    Refusal.CLOSED: ("monitord is stopping", 3, False),
+}
+
+
 class Intake:
     """
-    A `Sink`. `writer_id` is this daemon's run: Unix milliseconds of its start.
-
-    The window and the bus get every batch, queued or not: a dead store stops no live view.
+    A `DurableSink`. The window and the bus get what the spool refuses too, unless its sender keeps
+    it and comes again: a full disk stops no live view.
     """
 
-    def __init__(self, writer_id: int, queue: Queue, window: Window, bus: Bus) -> None:
-        self._writer_id = writer_id
-        self._queue = queue
+    def __init__(self, spool: Spool, window: Window, bus: Bus) -> None:
+        self._spool = spool
         self._window = window
         self._bus = bus
-        self._seq = 0
 
-    def has_room(self, events: int, size_bytes: int) -> bool:
-        """Say whether `offer` would queue such a batch; who would rather refuse it asks first."""
-        return self._queue.has_room(events, size_bytes)
+    def check_room(self, size_bytes: int) -> None:
+        """Raises NotTaken: a batch of so many bytes would be refused now."""
+        refusal = self._spool.refusal(size_bytes)
+        if refusal is not None:
+            raise refused(refusal)
 
     def offer(self, batch: Batch) -> bool:
-        """Take the batch; False when it was shown but not queued (the caller counts the loss)."""
+        """Take the batch; False when it was shown but not kept (the caller counts the loss)."""
         if not len(batch):
             return True
-        self._seq += 1
-        frame = Frame(self._writer_id, self._seq, batch)
-        queued = self._queue.put(frame)
-        self._window.add(batch)
-        self._bus.publish(frame)
-        return queued
+        taken = self._spool.append(batch)
+        kept = isinstance(taken, Frame)
+        self._show(taken if isinstance(taken, Frame) else self._spool.unkept(batch))
+        return kept
 
-    async def settled(self) -> None:
-        """Return at once: a queue in memory makes nothing safer by waiting."""
+    async def deliver(self, batch: Batch) -> None:
+        """
+        Take the batch; return once it is safe on disk.
+
+        Raises NotTaken: it was refused, or the disk failed. Then who sent it still has it.
+        """
+        if not len(batch):
+            return
+        taken = self._spool.append(batch)
+        if not isinstance(taken, Frame):
+            raise refused(taken)
+        try:
+            await self._spool.settled([taken])
+        except SpoolError as error:
+            raise NotTaken(f"{error}; send it again", 3) from error
+        # Not before: what its sender must send again would be shown twice.
+        self._show(taken)
+
+    def _show(self, frame: Frame) -> None:
+        self._window.add(frame.batch)
+        self._bus.publish(frame)
+
+
+def refused(refusal: Refusal) -> NotTaken:
+    sentence, wait_seconds, crowded = SAID[refusal]
+    return NotTaken(f"{sentence}; nothing was taken", wait_seconds, crowded=crowded)

@@ -1,6 +1,7 @@
 """Who may bind where, and which Host headers name a listener. Text in, verdict out."""
 
 from collections.abc import Iterable
+from functools import lru_cache
 from ipaddress import ip_address
 
 from aiohttp import web
@@ -8,6 +9,8 @@ from aiohttp import web
 from monitord.errors import SettingsError
 
 
+# Asked of the Host header of every request, which is nearly always the same.
+@lru_cache(maxsize=1_024)
 def is_loopback(host: str) -> bool:
     """Say whether *host*, as written in the settings, can only mean this machine."""
     if host.lower() == "localhost":

@@ -1,4 +1,4 @@
-"""monitord itself: its memory and processor, how late its loop is, its queue, its losses."""
+"""monitord itself: its memory and processor, how late its loop is, its spool, its losses."""
 
 from __future__ import annotations
 
@@ -9,8 +9,6 @@ import time
 
 from collections.abc import Callable, Iterator
 from pathlib import Path
-
-from prometheus_client.metrics import MetricWrapperBase
 
 from monitord.model import Metric, Scrape
 from monitord.scrapers.increments import Counters, Totals
@@ -25,13 +23,16 @@ TIMEOUT_SECONDS = 5.0
 LAG_PROBE_SECONDS = 0.1
 
 # Our series -> the self-metric whose lifetime total it is the increment of.
-COUNTERS: dict[str, Callable[[Telemetry], MetricWrapperBase]] = {
-    "monitord.queue.dropped": lambda telemetry: telemetry.queue_dropped,
-    "monitord.ingest.events": lambda telemetry: telemetry.events,
-    "monitord.ingest.rejected": lambda telemetry: telemetry.rejected,
-    "monitord.ingest.kernel_drops": lambda telemetry: telemetry.kernel_drops,
-    "monitord.store.events": lambda telemetry: telemetry.stored,
-    "monitord.store.refused": lambda telemetry: telemetry.refused,
+COUNTERS = {
+    "monitord.events.dropped": "monitord_dropped_events_total",
+    "monitord.ingest.events": "monitord_ingest_events_total",
+    "monitord.ingest.rejected": "monitord_ingest_rejected_events_total",
+    "monitord.ingest.lost": "monitord_ingest_lost_events_total",
+    "monitord.ingest.kernel_drops": "monitord_ingest_udp_kernel_drops",
+    "monitord.spool.lost": "monitord_spool_lost_events_total",
+    "monitord.spool.damaged": "monitord_spool_damaged_records_total",
+    "monitord.store.events": "monitord_store_events_total",
+    "monitord.store.refused": "monitord_store_refused_events_total",
 }
 
 
@@ -62,11 +63,13 @@ class DaemonScraper:
         self._lag.start()
         lag = self._lag.take()
         self._telemetry.loop_lag.set(lag)
+        total = self._telemetry.total
         return Scrape(
             [
                 gauge("monitord.process.rss_bytes", resident_bytes(), "By"),
                 gauge("monitord.loop.lag_ms", lag * 1000, "ms"),
-                gauge("monitord.queue.events", total(self._telemetry.queue_events)),
+                gauge("monitord.spool.events", total("monitord_spool_pending_events")),
+                gauge("monitord.spool.bytes", total("monitord_spool_disk_bytes"), "By"),
                 *self._increments(),
             ]
         )
@@ -84,7 +87,7 @@ class DaemonScraper:
             yield counter(name, value)
 
     def _totals(self) -> Totals:
-        found = {name: total(of(self._telemetry)) for name, of in COUNTERS.items()}
+        found = {name: self._telemetry.total(of) for name, of in COUNTERS.items()}
         return Totals({**found, "cpu": cpu_seconds()})
 
 
@@ -120,16 +123,6 @@ class LoopLag:
     def _tick(self, loop: asyncio.AbstractEventLoop, due: float) -> None:
         self._longest = max(self._longest, time.monotonic() - due)
         self._arm(loop)
-
-
-def total(metric: MetricWrapperBase) -> float:
-    """Return a counter's or gauge's value, the sum over its labels."""
-    return sum(
-        sample.value
-        for family in metric.collect()
-        for sample in family.samples
-        if not sample.name.endswith("_created")
-    )
 
 
 def resident_bytes() -> int:

@@ -76,11 +76,35 @@ STORE = Section(
             "Longest wait before events are written.",
         ),
         Key(
-            "queue_events",
-            Whole(minimum=1_000, maximum=10_000_000),
-            "Events kept in memory while the store is away; more are dropped and counted.",
+            "size",
+            Size(minimum=256 * 1024**2, maximum=64 * 1024**4),
+            "Most it may take; above it the oldest days go before their time, never today's.",
+            field="size_bytes",
+        ),
+        Key(
+            "archive_requests_after",
+            Duration(minimum=settings.DAY, maximum=YEARS, optional=True),
+            "How long after a day is over its requests are packed, to a third; empty: never.",
         ),
         Key("retention", RETENTION, "How long rows stay; whole days are dropped at a time."),
+    ),
+)
+
+SPOOL = Section(
+    settings.Spool,
+    (
+        Key(
+            "size",
+            Size(minimum=64 * 1024**2, maximum=1024**4),
+            "Most it may take; above it HTTP is answered 503 and datagrams are dropped.",
+            field="size_bytes",
+        ),
+        Key(
+            "keep_free",
+            Size(minimum=0, maximum=1024**4),
+            "Free space it leaves on its file system, likewise.",
+            field="keep_free_bytes",
+        ),
     ),
 )
 
@@ -275,6 +299,7 @@ SETTINGS = Section(
             "Allows listening beyond loopback without tokens; every page says so.",
         ),
         Key("store", STORE, "Where everything is kept."),
+        Key("spool", SPOOL, "Where events are safe on disk until they are stored."),
         Key("targets", TARGETS, "What is scraped."),
         Key("ingest", INGEST, "Where the application's events arrive."),
         Key("web", WEB, "The page and the API."),

@@ -139,17 +139,24 @@ class Whole(Plain, frozen=True, kw_only=True):
 
 
 class Duration(Plain, frozen=True, kw_only=True):
-    """A number with a unit. Bounds are seconds; the value is in units of `unit` seconds."""
+    """
+    A number with a unit. Bounds are seconds; the value is in units of `unit` seconds.
+
+    Where it is optional, an empty text is None.
+    """
 
     minimum: float
     maximum: float
     unit: float = 1.0
+    optional: bool = False
 
     @property
     def expected(self) -> str:
-        return "a duration such as '15s' or '5m'"
+        return f"{'empty or ' if self.optional else ''}a duration such as '15s' or '5m'"
 
-    def parse(self, text: str) -> float:
+    def parse(self, text: str) -> float | None:
+        if not text and self.optional:
+            return None
         match = re.fullmatch(r"(\d{1,9}(?:\.\d{1,6})?)(ms|s|m|h|d)", text, re.ASCII)
         if match is None:
             raise Misfit
@@ -160,10 +167,11 @@ class Duration(Plain, frozen=True, kw_only=True):
         return seconds / self.unit
 
     def show(self, value: Any) -> str:
-        return self._text(float(value) * self.unit)
+        return '""' if value is None else self._text(float(value) * self.unit)
 
     def schema(self) -> dict[str, Any]:
-        text = {"type": "string", "pattern": r"^[0-9]+(\.[0-9]+)?(ms|s|m|h|d)$"}
+        empty = "^$|" if self.optional else ""
+        text = {"type": "string", "pattern": rf"{empty}^[0-9]+(\.[0-9]+)?(ms|s|m|h|d)$"}
         return {"anyOf": [text, VARIABLE]}
 
     @staticmethod

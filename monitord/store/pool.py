@@ -107,6 +107,10 @@ class Store:
         self.detail = refusal
         self._telemetry.store_up.set(int(bool(self.up)))
 
+    def count_damage(self) -> None:
+        """Count something stored that cannot be read any more."""
+        self._telemetry.store_damage.inc()
+
     @contextlib.asynccontextmanager
     async def connection(self) -> AsyncIterator[Connection]:
         """
@@ -176,7 +180,7 @@ class Store:
             try:
                 connection = await connect(self._dsn, within=PROBE_TIMEOUT, per_call=PROBE_TIMEOUT)
                 try:
-                    await self._prepare(connection)
+                    await self._prepare_watched(connection)
                 finally:
                     connection.terminate()
             except (*ROOTS, MonitordError) as error:
@@ -189,6 +193,30 @@ class Store:
                 await asyncio.sleep(WAIT_FOR_MENDING)
             else:
                 return Connections(self._dsn, within=PROBE_TIMEOUT, per_call=self.timeout)
+
+    async def _prepare_watched(self, connection: Connection) -> None:
+        """
+        Prepare the store. A migration may take hours; a server that freezes meanwhile ends it.
+
+        Raises StoreUnreachable: it does not answer others either. Else as `_prepare`.
+        """
+        frozen = ""
+
+        async def watch() -> None:
+            nonlocal frozen
+            await asyncio.sleep(PROBE_EVERY)  # nearly always there is nothing to migrate
+            frozen = await self._watch()
+            connection.terminate()
+
+        watching = asyncio.create_task(watch(), name="store migration watch")
+        try:
+            await self._prepare(connection)
+        except ROOTS as error:
+            if frozen:
+                raise StoreUnreachable(frozen) from error
+            raise
+        finally:
+            await end(watching)
 
     async def _prepare(self, connection: Connection) -> None:
         applied = await migrate(connection, waiting=self._say_waiting)

@@ -21,14 +21,18 @@ from monitord.http.ports import Ports
 from monitord.http.server import WebServer
 from monitord.http.static import Assets
 from monitord.intake.bus import Bus
+from monitord.intake.dead_letters import DeadLetterFile
 from monitord.intake.intake import Intake
-from monitord.intake.queue import Queue
+from monitord.intake.spool.spool import Spool, open_spool
+from monitord.intake.spool_metrics import SpoolMetrics
 from monitord.intake.window import Window
 from monitord.model import Batch, Log, Metric, MetricKind, Reading, Reason, Request
 from monitord.settings import PostgresTarget, RedisTarget, Secret, Settings, Targets, Web
+from monitord.store.endpoint_stats import EndpointReader
 from monitord.store.logs import LogReader
 from monitord.store.metrics import MetricReader
 from monitord.store.pool import Store, open_pool
+from monitord.store.request_events import RequestEvents
 from monitord.store.requests import RequestReader
 from monitord.store.writer import Writer
 from monitord.telemetry import Telemetry
@@ -47,12 +51,12 @@ WRITER = 1_795_459_100_000
 class Served:
     """A running web server, and the ways in that the other parts of monitord have."""
 
-    def __init__(self, ports: Ports, server: WebServer, queue: Queue) -> None:
+    def __init__(self, ports: Ports, server: WebServer, spool: Spool) -> None:
         self.ports = ports
         self.server = server
-        self.queue = queue
+        self.spool = spool
         self.seq = 0
-        self._intake = Intake(WRITER, queue, ports.window, ports.bus)
+        self.intake = Intake(spool, ports.window, ports.bus)
 
     @property
     def host(self) -> str:
@@ -69,7 +73,7 @@ class Served:
         metrics: Sequence[Metric] = (),
     ) -> int:
         """Take a batch in, as every listener and scraper does; return the number of its frame."""
-        self._intake.offer(Batch(time.time(), requests, logs, metrics))
+        self.intake.offer(Batch(time.time(), requests, logs, metrics))
         self.seq += 1
         return self.seq
 
@@ -87,7 +91,8 @@ class Served:
     async def settled(self) -> None:
         """Return when everything taken in is stored."""
         async with asyncio.timeout(10):
-            while self.queue.pending:  # noqa: ASYNC110 - the queue tells nobody
+            await self.spool.settled()
+            while self.spool.backlog.events:  # noqa: ASYNC110 - it tells nobody
                 await asyncio.sleep(0.01)
 
     def sample(self, name: str, value: float, ago: float = 0.0, **attributes: str) -> None:
@@ -120,7 +125,7 @@ COUNTERS = frozenset(
         "redis.keys.evicted",
         "postgres.blocks.hit",
         "postgres.blocks.read",
-        "monitord.queue.dropped",
+        "monitord.events.dropped",
         "monitord.ingest.rejected",
         "monitord.store.refused",
         "monitord.emit.dropped",
@@ -139,7 +144,7 @@ def built() -> Assets:
 
 
 @pytest.fixture
-def serve(tmp_path: Path, built: Assets) -> Serve:
+def serve(tmp_path: Path, tmp_path_factory: pytest.TempPathFactory, built: Assets) -> Serve:
     """
     A way to start a web server: `serve(web={...}, parts={...}, dsn=...)` are changes to the
     settings, to the ports, and the store's address: nobody's, unless one is given.
@@ -169,10 +174,18 @@ def serve(tmp_path: Path, built: Assets) -> Serve:
             "kpis": kpis.load(assets.folder("config") / "kpis.yaml"),
             "assets": built,
         }
-        async with open_pool(chosen.store, dsn, "test", telemetry) as store:
+        async with (
+            open_spool(tmp_path_factory.mktemp("spool"), WRITER) as spool,
+            open_pool(chosen.store, dsn, "test", telemetry) as store,
+        ):
+            telemetry.collect_from(SpoolMetrics(spool))
             given |= {
+                "spool": spool,
                 "store": store,
+                "store_size": lambda: None,
                 "requests": RequestReader(store),
+                "events": RequestEvents(store),
+                "endpoints": EndpointReader(store),
                 "metrics": MetricReader(store),
                 "logs": LogReader(store),
                 "checks": lambda: {"store": bool(store.up)},
@@ -183,7 +196,7 @@ def serve(tmp_path: Path, built: Assets) -> Serve:
             while store.up is None:  # noqa: ASYNC110 - only being up has an event
                 await asyncio.sleep(0.001)
             async with WebServer(ports, pace) as server:
-                yield Served(ports, server, Queue(200_000, telemetry))
+                yield Served(ports, server, spool)
 
     return serving
 
@@ -204,7 +217,9 @@ async def stored(serve: Serve, database: str) -> AsyncIterator[Served]:
     """
     async with serve(dsn=database) as served:
         ports = served.ports
-        writer = Writer(cast(Store, ports.store), served.queue, ports.telemetry, 0.01)
+        letters = DeadLetterFile(ports.settings.state_dir / "dead_letters.jsonl", ports.telemetry)
+        store = cast(Store, ports.store)
+        writer = Writer(store, served.spool, ports.telemetry, letters, 0.01)
         writing = asyncio.create_task(writer.run())
         yield served
         writing.cancel()

@@ -4,6 +4,8 @@ from __future__ import annotations
 
 import pytest
 
+from monitord.http.answers import StoreState
+from monitord.http.snapshot import Loss
 from monitord.latency import RequestStats
 from tests.http.test_overview import FAST, KPIS, NOW, card, overview, row
 
@@ -109,3 +111,34 @@ def test_since_of_requests_is_not_the_range() -> None:
     assert [item.since for item in found.banner.items] == [NOW - 70, NOW - 40]
     assert card(found, "api_latency_p95").since == NOW - 40
     assert row(found, "api_error_rate").since is None
+
+
+@pytest.mark.parametrize(
+    ("waiting", "words"),
+    [
+        (0, "new events wait safely on disk"),
+        (48_210, "48,210 events wait safely on disk"),
+    ],
+)
+def test_events_wait_on_disk_while_the_store_is_down(waiting: float, words: str) -> None:
+    """
+    A store that is down is told with since when, how many events wait and where, and leads to the
+    page that accounts for them.
+    """
+    store = StoreState(False, NOW - 90, "connection refused")
+
+    (item,) = overview(store=store, waiting=waiting).banner.items
+
+    assert item.text == f"Store: connection refused; {words}"
+    assert (item.since, item.page) == (NOW - 90, "/itself")
+
+
+def test_losses_lead_to_the_ledgers() -> None:
+    """
+    A line of the banner that tells of lost events leads to the page that accounts for them.
+    """
+    loss = Loss("datagrams were dropped by the kernel", 56, True, NOW - 10)
+
+    (item,) = overview(losses=[loss]).banner.items
+
+    assert item.page == "/itself"

@@ -69,7 +69,7 @@ async def test_promtool(served: Served, browser: aiohttp.ClientSession) -> None:
     Prometheus' own linter has nothing to say.
     """
     served.read("main", "redis")
-    served.ports.telemetry.queue_dropped.labels("udp").inc()
+    served.ports.telemetry.dropped.labels("udp").inc()
     text, _ = await fetch(served, browser, "text/plain")
 
     promtool = await asyncio.create_subprocess_exec(

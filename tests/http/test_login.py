@@ -37,7 +37,9 @@ async def test_nothing_without_a_token(
     """
     Every route that shows anything asks for the token: pages lead to the form, the rest says 401.
     """
-    path = route.path.replace("{chart}", "latency")  # type: ignore[attr-defined]
+    path = route.path  # type: ignore[attr-defined]
+    for place, value in {"{chart}": "latency", "{trace_id}": "0" * 32}.items():
+        path = path.replace(place, value)
     async with (
         serve(CLOSED) as served,
         browser.get(served.address(path), allow_redirects=False) as answer,

@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+import time
+
 from pathlib import Path
 from typing import Any
 
@@ -14,6 +16,7 @@ from openapi_spec_validator import OpenAPIV31SpecValidator
 from monitord.http.charts import CHARTS
 from monitord.http.openapi import document
 from monitord.http.routes import ROUTES
+from monitord.model import Request
 from tests.http.conftest import Served
 
 
@@ -56,8 +59,12 @@ def test_every_operation_has_its_own_name() -> None:
     assert len(names) == len(set(names))
 
 
+TRACES = "/api/monitoring/advanced/traces"
+TRACE = "4bf92f3577b34da6a3ce929d0e0e4736"
 ANSWERS = [
     "/api/monitoring/advanced/summary",
+    "/api/monitoring/advanced/requests/exact",
+    f"{TRACES}/{TRACE}",
     "/api/v1/overview",
     "/api/v1/overview?range=30d",
     *(f"/api/v1/charts/{name}?range=15m" for name in CHARTS),
@@ -79,6 +86,7 @@ async def test_answers_are_as_documented(
     """
     stored.say("one", "two", "three")
     stored.answered(10.0, 20.0)
+    stored.offer([Request(time.time(), "shop", "GET", "/", 200, 1.0, TRACE)])
     stored.read("main", "redis")
     stored.sample("redis.keys", 12.0, target="main")
     await stored.settled()
@@ -88,9 +96,10 @@ async def test_answers_are_as_documented(
         assert answer.status == 200
         found = await answer.json()
 
-    templates = {name: f"/api/v1/charts/{name}" for name in CHARTS}
+    templates = {f"/api/v1/charts/{name}": "/api/v1/charts/{chart}" for name in CHARTS}
+    templates[f"{TRACES}/{TRACE}"] = f"{TRACES}/{{trace_id}}"
     bare = path.partition("?")[0]
-    template = "/api/v1/charts/{chart}" if bare in templates.values() else bare
+    template = templates.get(bare, bare)
     schema = written["paths"][template]["get"]["responses"]["200"]["content"]["application/json"]
     check(found, schema["schema"] | {"components": written["components"]})
 

@@ -6,6 +6,7 @@ import zlib
 
 import pytest
 
+from monitord.errors import NotTaken
 from monitord.model import Batch
 from monitord.telemetry import Telemetry
 
@@ -16,23 +17,25 @@ class Recorder:
     def __init__(self, room: int = 10**9) -> None:
         self.room = room
         self.batches: list[Batch] = []
-        self.settlings = 0
+        self.crowded = False
 
     @property
     def events(self) -> int:
         return sum(map(len, self.batches))
 
-    def has_room(self, events: int, size_bytes: int) -> bool:
-        return self.events + events <= self.room
+    def check_room(self, size_bytes: int) -> None:
+        if self.events >= self.room:
+            raise NotTaken("the spool is full", 2, crowded=self.crowded)
 
     def offer(self, batch: Batch) -> bool:
-        if not self.has_room(len(batch), batch.size_bytes):
+        if self.events + len(batch) > self.room:
             return False
         self.batches.append(batch)
         return True
 
-    async def settled(self) -> None:
-        self.settlings += 1
+    async def deliver(self, batch: Batch) -> None:
+        if not self.offer(batch):
+            raise NotTaken("the spool is full", 2, crowded=self.crowded)
 
 
 @pytest.fixture

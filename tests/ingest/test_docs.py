@@ -13,6 +13,7 @@ import pytest
 
 from monitord.ingest import limits
 from monitord.ingest.decoded import Code
+from monitord.ingest.envelope import Envelope
 from monitord.ingest.http import IngestServer
 from monitord.ingest.settle import LEVEL_NAMES
 from monitord.ingest.udp import UdpListener
@@ -58,6 +59,7 @@ async def test_examples_run(sink, telemetry, example: str) -> None:
         ('`"type": "request"`', Request, ""),
         ('`"type": "log"`', Log, ""),
         ('`"type": "metric"`', Metric, ""),
+        ('`"type": "sender"`', Envelope, ""),
         ("`error`: an exception", ErrorInfo, ""),
         ("`error`: an exception", StackFrame, "frames[]."),
     ],

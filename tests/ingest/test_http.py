@@ -28,6 +28,7 @@ from monitord.telemetry import Telemetry
 
 
 GOOD = b'{"type":"metric","name":"queue.depth","value":1}'
+ENVELOPE = b'{"type":"sender","id":"7f","service":"s","age_ms":9,"sequence":4,"events":2}'
 LINES = {"Content-Type": "application/x-ndjson"}
 MIB = 1024 * 1024
 # Without the time, which would be in the names of the tests.
@@ -100,14 +101,26 @@ class TestTaking:
         assert [error["index"] for error in answer["errors"]] == [1, 3]
         assert answer["errors"][1] == {
             "index": 3,
-            "reason": "type: expected request, log, metric, got 'span'",
+            "reason": "type: expected request, log, metric, sender, got 'span'",
             "code": "unsupported_type",
         }
-        assert (sink.events, sink.settlings) == (2, 1)
+        assert sink.events == 2
         for reason in ("not_json", "unsupported_type"):
             labels = {"protocol": "http", "reason": reason}
             assert counted(telemetry, "ingest_rejected_events_total", **labels) == 1
         assert counted(telemetry, "ingest_events_total", protocol="http", type="metric") == 2
+
+    async def test_an_envelope_is_no_event(self, sink, telemetry) -> None:
+        """No count and no index includes it; a body of it alone is good, not so with a bad line."""
+        async with serving(sink, telemetry) as client:
+            among = await client.post(b"\n".join((ENVELOPE, GOOD, b"nonsense")))
+            alone = await client.post(ENVELOPE)
+            bad = await client.post(b"\n".join((ENVELOPE, b"nonsense")))
+
+        assert (among[0], among[1]["accepted"], among[1]["errors"][0]["index"]) == (202, 1, 1)
+        assert alone[:2] == (202, {"accepted": 0, "rejected": 0, "errors": []})
+        assert (bad[0], bad[1]["error"]) == (400, "no event could be taken")
+        assert sink.events == 1
 
     @pytest.mark.parametrize("kind", ["application/json", "application/x-ndjson; charset=UTF-8"])
     async def test_array(self, sink, telemetry, kind: str) -> None:
@@ -265,43 +278,66 @@ class TestLimits:
 
 
 class TestRoom:
-    async def test_full_queue_is_503_and_leaves_no_trace(self, sink, telemetry) -> None:
-        """Without room nothing is taken, offered or counted; the client is told when to come."""
+    async def test_full_spool_is_503_and_leaves_no_trace(self, sink, telemetry) -> None:
+        """Without room nothing is taken or shown; the client is told when to come."""
         sink.room = 5
         async with serving(sink, telemetry) as client:
             assert (await client.post(b"\n".join([GOOD] * 4)))[0] == 202
             for events in (2, 5):
                 status, answer, headers = await client.post(b"\n".join([GOOD] * events))
-                assert (status, set(answer)) == (503, {"error"})
-                assert 1 <= int(headers["Retry-After"]) <= 30
+                assert (status, answer) == (503, {"error": "the spool is full"})
+                assert 2 <= int(headers["Retry-After"]) <= 6
             assert (await client.post(GOOD))[0] == 202
             assert (await client.post(GOOD))[0] == 503
 
         assert sink.events == 5
-        assert counted(telemetry, "ingest_events_total", protocol="http", type="metric") == 5
+        # Decoded, and refused after that: the last one was not even read.
+        decoded = 4 + 2 + 5 + 1
+        assert counted(telemetry, "ingest_events_total", protocol="http", type="metric") == decoded
 
-    async def test_answered_only_when_settled(self, telemetry) -> None:
-        """The reply waits until the sink has made the events as safe as it can."""
-        settled = asyncio.Event()
+    async def test_a_burst_too_many_is_429(self, sink, telemetry) -> None:
+        """Where it is only a burst that finds no room, the answer says so."""
+        sink.room, sink.crowded = 0, True
+        async with serving(sink, telemetry) as client:
+            status, _, headers = await client.post(GOOD)
 
-        class Slow:
-            def has_room(self, events: int, size_bytes: int) -> bool:
-                return True
+        assert status == 429
+        assert int(headers["Retry-After"]) >= 1
 
-            def offer(self, batch: object) -> bool:
-                return True
+    async def test_answered_only_when_safe(self, sink, telemetry) -> None:
+        """The reply waits until the sink has made the events safe."""
+        safe = asyncio.Event()
 
-            async def settled(self) -> None:
-                await settled.wait()
+        async def slowly(batch: object) -> None:
+            await safe.wait()
 
-        async with serving(Slow(), telemetry) as client:
+        sink.deliver = slowly
+        async with serving(sink, telemetry) as client:
             posting = asyncio.create_task(client.post(GOOD))
             done, _ = await asyncio.wait([posting], timeout=0.3)
             assert not done
 
-            settled.set()
+            safe.set()
 
             assert (await posting)[0] == 202
+
+    async def test_key_of_a_body_goes_with_it(self, sink, telemetry) -> None:
+        """An `Idempotency-Key` is kept with the batch; without one there is none."""
+        async with serving(sink, telemetry) as client:
+            await client.post(GOOD, {"Idempotency-Key": "order 7"})
+            await client.post(GOOD)
+
+        assert [batch.idempotency_key for batch in sink.batches] == ["order 7", ""]
+
+    @pytest.mark.parametrize("key", ["k" * 256, "tab\there"])
+    async def test_odd_key_is_refused(self, sink, telemetry, key: str) -> None:
+        """A key that is too long or no plain text is a mistake, said before anything is taken."""
+        async with serving(sink, telemetry) as client:
+            status, answer, _ = await client.post(GOOD, {"Idempotency-Key": key})
+
+        assert status == 400
+        assert answer["error"].startswith("Idempotency-Key: expected at most 255 printable")
+        assert not sink.batches
 
     async def test_too_many_bodies_at_once_are_429(self, sink, telemetry) -> None:
         """Bodies being read are bounded in bytes; the next one is told to come again soon."""

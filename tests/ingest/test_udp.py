@@ -165,7 +165,7 @@ async def test_dear_events_give_others_a_turn(sink, telemetry, close_early: bool
     assert close_early or turns_at[0] >= 15
 
 
-async def test_a_full_queue_is_a_counted_loss(sink, telemetry) -> None:
+async def test_a_full_sink_is_a_counted_loss(sink, telemetry) -> None:
     """UDP cannot be told to wait: what the sink has no room for is counted as dropped."""
     sink.room = 0
     async with UdpListener(ingest(), sink, telemetry) as listener:
@@ -173,7 +173,7 @@ async def test_a_full_queue_is_a_counted_loss(sink, telemetry) -> None:
             send(b"\n".join([GOOD % 1] * 7))
         await until(lambda: counted(telemetry, "ingest_datagrams_total") == 1)
 
-    assert counted(telemetry, "queue_dropped_events_total", source="udp") == 7
+    assert counted(telemetry, "dropped_events_total", source="udp") == 7
 
 
 async def test_kernel_drops_are_seen(sink, telemetry) -> None:

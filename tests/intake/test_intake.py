@@ -1,63 +1,137 @@
-"""From batch to frame: one identity for queue, window and bus."""
+"""From batch to frame: one identity for spool, window and bus; shown when, kept or not."""
 
+from __future__ import annotations
+
+from collections.abc import AsyncIterator
+from errno import EIO
+from pathlib import Path
+
+import pytest
+import pytest_asyncio
+
+from monitord.errors import NotTaken
 from monitord.intake.bus import Bus
 from monitord.intake.intake import Intake
-from monitord.intake.queue import Queue
+from monitord.intake.spool.spool import Spool, SpoolLimits, open_spool
 from monitord.intake.window import Window
 from monitord.model import Batch, Log, Metric
-from monitord.telemetry import Telemetry
 
 
 NOW = 1_800_000_000.0
 
 
-def batch(value: float) -> Batch:
+def batch(value: float, size: int = 0) -> Batch:
     return Batch(
         received_at=NOW,
-        logs=[Log(time=NOW, service="shop", level="INFO", message=f"value {value}")],
+        logs=[Log(time=NOW, service="shop", level="INFO", message=f"value {value}" + "x" * size)],
         metrics=[Metric(time=NOW, name="queue.depth", value=value)],
     )
 
 
-async def test_a_batch_is_queued_remembered_and_shown_under_one_identity() -> None:
-    """Sequence numbers count from 1, and a live line carries that of its stored frame."""
-    queue, window, bus = Queue(10, Telemetry()), Window(lambda: NOW), Bus()
-    intake = Intake(42, queue, window, bus)
+class Parts:
+    """An intake and all it hands to."""
 
-    assert intake.offer(batch(1.0))
-    assert intake.offer(batch(2.0))
-    await intake.settled()
+    def __init__(self, spool: Spool) -> None:
+        self.spool = spool
+        self.window = Window(lambda: NOW)
+        self.bus = Bus()
+        self.intake = Intake(spool, self.window, self.bus)
 
-    frames = await queue.next(10)
+    @property
+    def shown(self) -> list[str]:
+        return [line.log.message for line in self.bus.recent(10).lines]
+
+    @property
+    def remembered(self) -> float | None:
+        point = self.window.latest("queue.depth")
+        return None if point is None else point.value
+
+
+@pytest_asyncio.fixture
+async def parts(tmp_path: Path) -> AsyncIterator[Parts]:
+    """
+    An intake on a spool with room.
+    """
+    async with open_spool(tmp_path / "spool", 42) as spool:
+        yield Parts(spool)
+
+
+async def test_a_batch_is_kept_remembered_and_shown_under_one_identity(parts: Parts) -> None:
+    """
+    Sequence numbers count from 1, and a live line carries that of its stored frame.
+    """
+    assert parts.intake.offer(batch(1.0))
+    await parts.intake.deliver(batch(2.0))
+
+    frames = await parts.spool.next(10, 10_000)
     assert [(frame.writer, frame.seq) for frame in frames] == [(42, 1), (42, 2)]
-    assert [line.cursor for line in bus.recent(10).lines] == ["42-1-0", "42-2-0"]
-    point = window.latest("queue.depth")
-    assert point is not None
-    assert point.value == 2.0
+    assert [line.cursor for line in parts.bus.recent(10).lines] == ["42-1-0", "42-2-0"]
+    assert parts.remembered == 2.0
 
 
-async def test_a_full_queue_stops_no_live_view() -> None:
-    """With the store dead and the queue full, the window and the watchers go on."""
-    queue, window, bus = Queue(2, Telemetry()), Window(lambda: NOW), Bus()
-    intake = Intake(42, queue, window, bus)
-    intake.offer(batch(1.0))
+async def test_an_empty_batch_takes_no_number(parts: Parts) -> None:
+    """
+    Nothing to take is taken, and leaves no trace.
+    """
+    assert parts.intake.offer(Batch(received_at=NOW))
+    await parts.intake.deliver(Batch(received_at=NOW))
+    parts.intake.offer(batch(1.0))
 
-    assert not intake.has_room(1, 0)
-    assert not intake.offer(batch(2.0))
-
-    assert queue.pending == 2
-    assert [line.log.message for line in bus.recent(10).lines] == ["value 1.0", "value 2.0"]
-    point = window.latest("queue.depth")
-    assert point is not None
-    assert point.value == 2.0
+    assert [frame.seq for frame in await parts.spool.next(10, 10_000)] == [1]
 
 
-async def test_an_empty_batch_takes_no_number() -> None:
-    """Nothing to take is taken, and leaves no trace."""
-    queue = Queue(10, Telemetry())
-    intake = Intake(42, queue, Window(lambda: NOW), Bus())
+async def test_a_full_spool_stops_no_live_view(tmp_path: Path) -> None:
+    """
+    What nobody keeps is shown and remembered though the disk has no room; it is never stored.
+    """
+    async with open_spool(tmp_path / "spool", 42, SpoolLimits(spool_bytes=4_096)) as spool:
+        parts = Parts(spool)
+        assert not parts.intake.offer(batch(1.0, size=8_192))
 
-    assert intake.offer(Batch(received_at=NOW))
-    intake.offer(batch(1.0))
+        assert parts.remembered == 1.0
+        assert len(parts.shown) == 1
+        assert parts.spool.backlog.events == 0
 
-    assert [frame.seq for frame in await queue.next(10)] == [1]
+
+async def test_what_its_sender_keeps_is_not_shown_when_it_is_refused(tmp_path: Path) -> None:
+    """
+    A refused delivery comes again: shown at once, it would be shown twice.
+    """
+    async with open_spool(tmp_path / "spool", 42, SpoolLimits(spool_bytes=4_096)) as spool:
+        parts = Parts(spool)
+        with pytest.raises(NotTaken, match="the spool is full"):
+            await parts.intake.deliver(batch(1.0, size=8_192))
+
+        assert parts.shown == []
+        assert parts.remembered is None
+
+
+async def test_a_disk_that_fails_is_said_and_nothing_is_shown(tmp_path: Path) -> None:
+    """
+    A delivery whose write fails is refused: its sender still has it.
+    """
+
+    def failing(descriptor: int) -> None:
+        raise OSError(EIO, "Input/output error")
+
+    async with open_spool(tmp_path / "spool", 42, sync=failing) as spool:
+        parts = Parts(spool)
+        with pytest.raises(NotTaken, match="send it again"):
+            await parts.intake.deliver(batch(1.0))
+
+        assert parts.shown == []
+        assert parts.spool.figures.lost_events == 2
+
+
+async def test_room_is_asked_for_before_a_body_is_read(tmp_path: Path) -> None:
+    """
+    A batch that would be refused can be refused before anything was done for it.
+    """
+    async with open_spool(tmp_path / "spool", 42, SpoolLimits(spool_bytes=4_096)) as spool:
+        parts = Parts(spool)
+        parts.intake.check_room(100)
+        with pytest.raises(NotTaken) as refusal:
+            parts.intake.check_room(8_192)
+
+    assert refusal.value.wait_seconds > 0
+    assert not refusal.value.crowded

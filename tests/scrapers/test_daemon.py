@@ -5,7 +5,7 @@ import time
 
 from collections.abc import Callable
 
-from monitord.scrapers.daemon import DaemonScraper, total
+from monitord.scrapers.daemon import DaemonScraper
 from monitord.telemetry import Telemetry
 
 
@@ -29,7 +29,7 @@ async def test_own_process(values: Values):
 
 async def test_counts_are_increments(values: Values):
     """
-    Counters with and without labels come out as what was added; the queue as what waits now.
+    Counters with and without labels come out as what was added.
     """
     telemetry = Telemetry()
     telemetry.stored.labels("request").inc(1000)
@@ -38,10 +38,11 @@ async def test_counts_are_increments(values: Values):
         telemetry.events.labels("udp", "request").inc(7)
         telemetry.events.labels("http", "log").inc(3)
         telemetry.rejected.labels("udp", "json").inc(2)
-        telemetry.queue_dropped.labels("udp").inc(4)
+        telemetry.dropped.labels("udp").inc(4)
         telemetry.kernel_drops.set(5)
+        telemetry.lost.labels("shop").inc(8)
+        telemetry.lost.labels("mail").inc(1)
         telemetry.stored.labels("request").inc(6)
-        telemetry.queue_events.set(42)
         first = values((await scraper.scrape()).metrics)
         second = values((await scraper.scrape()).metrics)
     finally:
@@ -49,10 +50,10 @@ async def test_counts_are_increments(values: Values):
 
     assert first["monitord.ingest.events"] == 10
     assert first["monitord.ingest.rejected"] == 2
-    assert first["monitord.queue.dropped"] == 4
+    assert first["monitord.events.dropped"] == 4
     assert first["monitord.ingest.kernel_drops"] == 5
+    assert first["monitord.ingest.lost"] == 9
     assert first["monitord.store.events"] == 6
-    assert first["monitord.queue.events"] == second["monitord.queue.events"] == 42
     assert second["monitord.ingest.events"] == 0
 
 
@@ -68,7 +69,7 @@ async def test_a_blocked_loop_is_noticed(values: Values):
         time.sleep(0.5)  # noqa: ASYNC251 - the fault to be noticed
         await asyncio.sleep(0.05)
         found = values((await scraper.scrape()).metrics)
-        noticed = total(telemetry.loop_lag)
+        noticed = telemetry.total("monitord_loop_lag_seconds")
     finally:
         await scraper.close()
 
