@@ -7,7 +7,7 @@ TESTS  ?=
 PYTEST := -m pytest --numprocesses=auto --maxprocesses=4 --dist=loadfile
 WEB    := $(shell find web -path web/node_modules -prune -o -path web/dist -prune -o -type f -print)
 
-.PHONY: demo test test-wheel bench check lint types build lock clean help
+.PHONY: demo test test-wheel bench torture check lint types build lock clean help
 
 help:  ## show this list
 	@grep -E '^[a-z-]+:.*##' $(MAKEFILE_LIST) | sed 's/:.*##/\t/' | expand -t 12
@@ -27,6 +27,9 @@ test-wheel: build requirements/dev.lock  ## every test (or TESTS=...), on the bu
 
 bench: $(VENV)/.dev  ## measure; prints a table and writes tests/bench/results.json
 	@$(BIN)/python -m tests.bench
+
+torture: $(VENV)/.dev  ## ten minutes (or SECONDS=...) of crashes, outages and full disks, at random
+	@MONITORD_TORTURE_SECONDS=$(or $(SECONDS),600) $(BIN)/python -m pytest tests/acceptance -k all_faults
 
 check: lint types  ## ruff and mypy
 
