@@ -11,7 +11,7 @@ import sys
 import tempfile
 import time
 
-from collections.abc import AsyncIterator
+from collections.abc import AsyncIterator, Awaitable, Callable
 from pathlib import Path
 
 import asyncpg
@@ -19,12 +19,41 @@ import msgspec
 
 from monitord.embedded.postgres import EmbeddedPostgres
 from monitord.embedded.valkey import EmbeddedValkey
-from tests.bench import emit, idle, page, summary, udp
+from tests.bench import (
+    bytes_per_row,
+    emit,
+    http,
+    idle,
+    kills,
+    outage,
+    page,
+    quantile_error,
+    quantiles,
+    ratios,
+    summary,
+    traces,
+    udp,
+)
 from tests.bench.table import Row, render
 
 
 RESULTS = Path(__file__).parent / "results.json"
-NAMES = ("emit", "udp", "summary", "page", "idle")
+
+# Benchmarks that need a database and nothing else.
+ON_STORE: dict[str, Callable[[Path, str], Awaitable[list[Row]]]] = {
+    "udp": udp.run,
+    "http": http.run,
+    "summary": summary.run,
+    "page": page.run,
+    "quantiles": quantiles.run,
+    "quantile_error": quantile_error.run,
+    "outage": outage.run,
+    "kills": kills.run,
+    "bytes_per_row": bytes_per_row.run,
+    "ratios": ratios.run,
+    "traces": traces.run,
+}
+NAMES = ("emit", *ON_STORE, "idle")
 
 
 async def measure(wanted: list[str]) -> list[Row]:
@@ -46,15 +75,11 @@ async def run(bench: str, folder: Path, dsn: str) -> list[Row]:
     match bench:
         case "emit":
             return await asyncio.to_thread(emit.run)
-        case "udp":
-            return await udp.run(folder, dsn)
-        case "summary":
-            return await summary.run(folder, dsn)
-        case "page":
-            return await page.run(folder, dsn)
-        case _:
+        case "idle":
             async with EmbeddedValkey(folder / "valkey") as valkey:
                 return await idle.run(folder, dsn, valkey.url)
+        case _:
+            return await ON_STORE[bench](folder, dsn)
 
 
 @contextlib.asynccontextmanager

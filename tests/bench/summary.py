@@ -11,6 +11,7 @@ from pathlib import Path
 
 import aiohttp
 
+from monitord.intake.dead_letters import DeadLetterFile
 from monitord.model import Batch, Frame, Request
 from monitord.settings import Store as StoreSettings
 from monitord.store.pool import open_pool
@@ -79,7 +80,7 @@ def stretch(sent: int) -> tuple[float, float]:
 
 async def run(folder: Path, dsn: str) -> list[Row]:
     """Fill the store, start a daemon on it, and ask for the summary over and over."""
-    await fill(dsn)
+    await fill(folder, dsn)
     settings = {
         "store": {"dsn": dsn},
         "instance": INSTANCE,
@@ -97,10 +98,11 @@ async def run(folder: Path, dsn: str) -> list[Row]:
     ]
 
 
-async def fill(dsn: str) -> None:
+async def fill(folder: Path, dsn: str) -> None:
     source, telemetry = History(), Telemetry()
     async with open_pool(StoreSettings(), dsn, INSTANCE, telemetry) as store:
-        writing = asyncio.create_task(Writer(store, source, telemetry, 0.0).run())
+        letters = DeadLetterFile(folder / "dead_letters.jsonl", telemetry)
+        writing = asyncio.create_task(Writer(store, source, telemetry, letters, 0.0).run())
         await source.finished.wait()
         writing.cancel()
         await asyncio.wait([writing])
