@@ -84,7 +84,7 @@ def test_every_command_and_exit_code_is_documented() -> None:
     page = (ROOT / "docs" / "cli.md").read_text()
     commands = re.findall(r"^    (\w+)  ", cli.parser().format_help(), flags=re.MULTILINE)
 
-    assert commands == ["run", "check", "demo", "migrate", "version"]
+    assert commands == ["run", "check", "demo", "migrate", "version", "spool"]
     assert [name for name in commands if f"`monitord {name}" not in page] == []
     for code in re.findall(r"^  (\d(?:\d\d \+ n)?)  ", cli.EXIT_CODES, flags=re.MULTILINE):
         assert f"| {code} |" in page
