@@ -118,9 +118,11 @@ async def running(jobs: Mapping[str, Coroutine[Any, Any, None]]) -> AsyncIterato
 
 async def drained(app: App) -> None:
     """Return when everything in the spool is stored, or DRAIN_SECONDS have passed."""
-    with contextlib.suppress(TimeoutError, SpoolError):
+    with contextlib.suppress(TimeoutError):
         async with asyncio.timeout(DRAIN_SECONDS):
-            await app.spool.settled()
+            # What could not be written is counted; what was before is stored all the same.
+            with contextlib.suppress(SpoolError):
+                await app.spool.settled()
             # A store that has been away for long is not waited for; no event tells that.
             while app.spool.backlog.events and not is_gone(app.store):  # noqa: ASYNC110
                 await asyncio.sleep(0.02)

@@ -31,7 +31,8 @@ class DeadLetterFile:
     One line of JSON a refused event: why, when, which one of which frame, and the event itself.
 
     `event` is as the native protocol has it, so that once mended it can be sent again. When the
-    file is full its older half is let go. What is not in the file is counted.
+    file is full its older half is let go. What is not in the file is counted. The spool forgets an
+    event whose letter was kept; by then file and name are on disk.
     """
 
     def __init__(
@@ -40,11 +41,13 @@ class DeadLetterFile:
         telemetry: Telemetry,
         limit_bytes: int = LIMIT_BYTES,
         now: Callable[[], float] = time.time,
+        sync: Callable[[int], None] = os.fsync,
     ) -> None:
         self._path = path
         self._telemetry = telemetry
         self._limit_bytes = limit_bytes
         self._now = now
+        self._sync = sync
 
     async def keep(self, letters: Sequence[DeadLetter]) -> None:
         """Append the letters; a disk that refuses them is said and costs the letters alone."""
@@ -69,15 +72,34 @@ class DeadLetterFile:
             if held + len(data) <= self._limit_bytes:
                 file.seek(0, os.SEEK_END)
                 file.write(data)
+                self._made_durable(file)
+                self._named()
                 return 0
             file.seek(0)
             lines = [*(one + b"\n" for one in file.read().splitlines()), *lines]
+        return self._halve(lines)
+
+    def _halve(self, lines: Sequence[bytes]) -> int:
         newest = newest_of(lines, self._limit_bytes // 2)
         draft = self._path.with_suffix(".new")
         with os.fdopen(os.open(draft, os.O_WRONLY | os.O_TRUNC | MADE, 0o600), "wb") as file:
             file.writelines(newest)
+            self._made_durable(file)
         draft.replace(self._path)
+        self._named()
         return len(lines) - len(newest)
+
+    def _made_durable(self, file: BinaryIO) -> None:
+        file.flush()
+        self._sync(file.fileno())
+
+    def _named(self) -> None:
+        """Make the file's name durable, whether this or a write that failed has made it."""
+        descriptor = os.open(self._path.parent, os.O_RDONLY | os.O_DIRECTORY | os.O_CLOEXEC)
+        try:
+            self._sync(descriptor)
+        finally:
+            os.close(descriptor)
 
 
 def ends_a_line(file: BinaryIO) -> bool:

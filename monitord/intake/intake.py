@@ -9,12 +9,13 @@ from monitord.intake.window import Window
 from monitord.model import Batch, Frame
 
 
-# What is said of a refusal, when it is worth to come again, and whether it is for a burst alone.
-SAID: dict[Refusal, tuple[str, int, bool]] = {
+# What is said of a refusal, after how many seconds it is worth to come again (None: never), and
+# whether it is for a burst alone.
+SAID: dict[Refusal, tuple[str, int | None, bool]] = {
     Refusal.FULL: ("the spool is full, because the store does not take events", 10, False),
     Refusal.DISK: ("the spool's disk takes no more", 10, False),
     Refusal.SLOW: ("more events arrive than the disk takes", 1, True),
-    Refusal.UNFIT: ("the events cannot be kept in the spool's format", 60, False),
+    Refusal.UNFIT: ("the events cannot be kept in the spool's format", None, False),
     Refusal.CLOSED: ("monitord is stopping", 3, False),
 }
 
@@ -30,9 +31,9 @@ class Intake:
         self._window = window
         self._bus = bus
 
-    def check_room(self, size_bytes: int) -> None:
-        """Raises NotTaken: a batch of so many bytes would be refused now."""
-        refusal = self._spool.refusal(size_bytes)
+    def check_room(self) -> None:
+        """Raises NotTaken: any batch would be refused now."""
+        refusal = self._spool.refusal(0)
         if refusal is not None:
             raise refused(refusal)
 
@@ -59,6 +60,7 @@ class Intake:
         try:
             await self._spool.settled([taken])
         except SpoolError as error:
+            self._spool.told(taken)
             raise NotTaken(f"{error}; send it again", 3) from error
         # Not before: what its sender must send again would be shown twice.
         self._show(taken)

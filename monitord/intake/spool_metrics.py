@@ -50,6 +50,8 @@ class SpoolMetrics(Collector):
         yield "commits", "Groups of frames made durable.", figures.commits
         yield "appended_events", "Events taken.", figures.appended_events
         yield "lost_events", "Events taken whose write then failed.", figures.lost_events
+        told = "Of the lost ones, events whose senders were told so and have them still."
+        yield "lost_told_events", told, figures.told_events
         yield "damaged_events", "Events of damaged records.", backlog.damaged_events
         yield "damaged_records", "Damaged stretches met on disk.", backlog.quarantine.records
         yield "damaged_bytes", "Their bytes.", backlog.quarantine.bytes

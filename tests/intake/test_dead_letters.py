@@ -1,8 +1,10 @@
 """Refused events are kept in a file, within its bounds, and can be sent again from it."""
 
 import json
+import os
 import stat
 
+from errno import EIO
 from pathlib import Path
 from typing import Any
 
@@ -43,6 +45,10 @@ def half_written(path: Path) -> None:
 
 def last_line(path: Path) -> Any:
     return json.loads(path.read_text().splitlines()[-1])
+
+
+def bytes_of(path: Path) -> bytes:
+    return path.read_bytes()
 
 
 def size_of(path: Path) -> int:
@@ -149,6 +155,55 @@ async def test_line_cut_by_a_crash_spoils_no_other(path: Path) -> None:
     await DeadLetterFile(path, Telemetry()).keep(letters(EVENTS[2]))
 
     assert last_line(path)["reason"] == "no room"
+
+
+class Disk:
+    """The system call at its border: what a power cut would leave of one file, and its name."""
+
+    def __init__(self, path: Path) -> None:
+        self.path = path
+        self.contents: dict[int, bytes] = {}
+        self.named = 0
+
+    def __call__(self, descriptor: int) -> None:
+        os.fsync(descriptor)
+        status = os.fstat(descriptor)
+        if stat.S_ISDIR(status.st_mode):
+            assert status.st_ino == self.path.parent.stat().st_ino
+            self.named = self.path.stat().st_ino
+        else:
+            self.contents[status.st_ino] = Path(f"/proc/self/fd/{descriptor}").read_bytes()
+
+    @property
+    def left(self) -> bytes | None:
+        return self.contents.get(self.named)
+
+
+async def test_what_was_kept_outlives_a_power_cut(path: Path) -> None:
+    """
+    The file's bytes and its name are on disk before the frame may be given up: made, grown, halved.
+    """
+    disk = Disk(path)
+    kept = DeadLetterFile(path, Telemetry(), limit_bytes=1_500, sync=disk)
+    for _ in range(5):
+        await kept.keep(letters(*EVENTS))
+
+        assert disk.left == bytes_of(path)
+    assert len(disk.contents) > 1
+
+
+async def test_letters_a_disk_cannot_sync_are_counted_as_lost(path: Path) -> None:
+    """
+    What the kernel does not vouch for is not said to be kept.
+    """
+
+    def failing(descriptor: int) -> None:
+        raise OSError(EIO, "Input/output error")
+
+    telemetry = Telemetry()
+    await DeadLetterFile(path, telemetry, sync=failing).keep(letters(*EVENTS))
+
+    assert counted(telemetry) == (0, 3)
 
 
 async def test_disk_that_refuses_raises_nothing(tmp_path: Path) -> None:

@@ -13,8 +13,10 @@ from monitord.errors import NotTaken
 from monitord.intake.bus import Bus
 from monitord.intake.intake import Intake
 from monitord.intake.spool.spool import Spool, SpoolLimits, open_spool
+from monitord.intake.spool_metrics import SpoolMetrics
 from monitord.intake.window import Window
 from monitord.model import Batch, Log, Metric
+from monitord.telemetry import Telemetry
 
 
 NOW = 1_800_000_000.0
@@ -123,15 +125,35 @@ async def test_a_disk_that_fails_is_said_and_nothing_is_shown(tmp_path: Path) ->
         assert parts.spool.figures.lost_events == 2
 
 
+async def test_of_what_a_disk_loses_it_is_known_who_was_told(tmp_path: Path) -> None:
+    """
+    A delivery's sender has it still; nobody has what was offered. Both are lost to the spool.
+    """
+
+    def failing(descriptor: int) -> None:
+        raise OSError(EIO, "Input/output error")
+
+    async with open_spool(tmp_path / "spool", 42, sync=failing) as spool:
+        parts, metrics = Parts(spool), Telemetry()
+        metrics.collect_from(SpoolMetrics(spool))
+        assert parts.intake.offer(batch(1.0))
+        assert parts.intake.offer(batch(2.0))
+        with pytest.raises(NotTaken):
+            await parts.intake.deliver(batch(3.0))
+
+    assert metrics.total("monitord_spool_lost_events_total") == 6
+    assert metrics.total("monitord_spool_lost_told_events_total") == 2
+
+
 async def test_room_is_asked_for_before_a_body_is_read(tmp_path: Path) -> None:
     """
     A batch that would be refused can be refused before anything was done for it.
     """
-    async with open_spool(tmp_path / "spool", 42, SpoolLimits(spool_bytes=4_096)) as spool:
-        parts = Parts(spool)
-        parts.intake.check_room(100)
+    async with open_spool(tmp_path / "with room", 42) as spool:
+        Parts(spool).intake.check_room()
+    async with open_spool(tmp_path / "without", 42, SpoolLimits(free_bytes=2**62)) as spool:
         with pytest.raises(NotTaken) as refusal:
-            parts.intake.check_room(8_192)
+            Parts(spool).intake.check_room()
 
-    assert refusal.value.wait_seconds > 0
+    assert refusal.value.wait_seconds
     assert not refusal.value.crowded

@@ -24,6 +24,9 @@ log = structlog.get_logger(__name__)
 # With an oldest frame older than this, every other drain is of those that are younger.
 LIVE_SECONDS = 5.0
 
+# A segment that could not be read is tried again after this.
+AGAIN_SECONDS = 0.5
+
 
 class Backlog:
     """
@@ -56,8 +59,11 @@ class Backlog:
         self._unread = found.frames > 0
         self._frames, self._events, self._bytes = found.frames, found.events, found.bytes
         self._oldest_at = found.oldest_at
+        # Since when frames wait in segments that were passed over: they are for the next run.
+        self._passed_at: float | None = None
         self._left_memory = 0
         self._loading: asyncio.Task[None] | None = None
+        self._hindered = False
         self._live_turn = False
         self._filled = asyncio.Event()
         self._signal()
@@ -80,7 +86,8 @@ class Backlog:
     @property
     def oldest_at(self) -> float | None:
         """When the oldest of them arrived; None when there is none."""
-        ages = (self._oldest_at if self._unread else None, self._shelf.oldest_at)
+        unread_at = self._oldest_at if self._unread else None
+        ages = (unread_at, self._passed_at, self._shelf.oldest_at)
         return min((one for one in ages if one is not None), default=None)
 
     def add(self, entries: Sequence[Entry], written: Written) -> None:
@@ -126,9 +133,9 @@ class Backlog:
     def _lend(self, limit: int, limit_bytes: int) -> Sequence[Frame]:
         oldest = self._shelf.oldest(limit, limit_bytes)
         young = self._clock() - LIVE_SECONDS
-        if not oldest or oldest[0].batch.received_at >= young:
+        if oldest and oldest[0].batch.received_at >= young:
             return oldest
-        self._live_turn = not self._live_turn
+        self._live_turn = not oldest or not self._live_turn
         return (self._live_turn and self._shelf.lend_live(young, limit, limit_bytes)) or oldest
 
     async def _fill(self, limit: int, limit_bytes: int) -> None:
@@ -138,13 +145,30 @@ class Backlog:
                 self._loading = asyncio.create_task(self._load(*room), name="spool-load")
             # A drain that is cancelled loses nothing of what is being read.
             await asyncio.shield(self._loading)
+            if self._hindered:
+                return  # what is young is not held up by it
         if not self._unread:
             self._shelf.fill_head(limit, limit_bytes)
 
     async def _load(self, limit: int, limit_bytes: int) -> None:
+        loop = asyncio.get_running_loop()
+        try:
+            if self._hindered:
+                await asyncio.sleep(AGAIN_SECONDS)
+            left_memory, wish = self._left_memory, self._wish(limit, limit_bytes)
+            read = await loop.run_in_executor(self._thread, self._reader.read, wish)
+        finally:
+            self._loading = None
+        self._hindered = read.hindered
+        self._take(read)
+        if read.ended and left_memory == self._left_memory:
+            self._unread = False
+            if self._passed_at is None:
+                self._frames = self._events = self._bytes = 0
+
+    def _wish(self, limit: int, limit_bytes: int) -> Wish:
         first = self._shelf.first_recent
-        left_memory = self._left_memory
-        wish = Wish(
+        return Wish(
             self.catalogue.readable(),
             {writer: ranges.copy() for writer, ranges in self.catalogue.done.items()},
             self._shelf.lent,
@@ -152,17 +176,10 @@ class Backlog:
             limit,
             limit_bytes,
         )
-        loop = asyncio.get_running_loop()
-        try:
-            read = await loop.run_in_executor(self._thread, self._reader.read, wish)
-        finally:
-            self._loading = None
-        self._take(read)
-        if read.ended and left_memory == self._left_memory:
-            self._unread = False
-            self._frames = self._events = self._bytes = 0
 
     def _take(self, read: Read) -> None:
+        if self._passed_at is None and any(map(self.catalogue.waits, read.passed)):
+            self._passed_at = self._oldest_at
         self.misfits += read.misfits
         self._less(read.misfits, 0, frames=0)
         for name, header in read.damaged:

@@ -135,6 +135,11 @@ class Catalogue:
         kept = self._by_name.get(name)
         return kept is not None and self._is_finished(kept)
 
+    def waits(self, name: str) -> bool:
+        """Say whether there is such a segment and some of it is not done."""
+        kept = self._by_name.get(name)
+        return kept is not None and not self._is_finished(kept)
+
     def forget(self, segments: Sequence[Kept]) -> None:
         """Take note that the segments are gone."""
         for one in segments:

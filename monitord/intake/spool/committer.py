@@ -14,9 +14,14 @@ from monitord.model import Frame
 
 
 # What nobody waits for is on disk after this long at the latest.
-LONGEST_DELAY = 0.2
+LONGEST_DELAY_SECONDS = 0.2
 # So much is not held back for the delay.
 EAGER_BYTES = 1024 * 1024
+
+
+def reason_of(error: Exception) -> str:
+    """Return what went wrong with the disk: the system's words, else what was raised."""
+    return (isinstance(error, OSError) and error.strerror) or repr(error)[:200]
 
 
 class Entry(NamedTuple):
@@ -49,7 +54,7 @@ class Committer:
         journal: Journal,
         thread: Executor,
         committed: Callable[[Sequence[Entry], Written], None],
-        failed: Callable[[Sequence[Entry], OSError], None],
+        failed: Callable[[Sequence[Entry], Exception], None],
     ) -> None:
         self._journal = journal
         self._thread = thread
@@ -67,7 +72,7 @@ class Committer:
         """Put a record in the group that gathers."""
         group = self._gathering
         if not group.entries:
-            asyncio.get_running_loop().call_later(LONGEST_DELAY, self._wanted.set)
+            asyncio.get_running_loop().call_later(LONGEST_DELAY_SECONDS, self._wanted.set)
         group.entries.append(entry)
         group.parts.extend(parts)
         group.bytes += entry.size
@@ -109,11 +114,8 @@ class Committer:
             written = await loop.run_in_executor(
                 self._thread, self._journal.append, group.parts, group.entries
             )
-        except OSError as error:
-            groups = self._groups()
-            self._gathering = Group()
-            self._failed([entry for one in groups for entry in one.entries], error)
-            self._refuse(groups, SpoolError(f"not on disk: {error.strerror}"))
+        except Exception as error:  # noqa: BLE001 - who waits is told, and the next commit is tried
+            self._give_up(error)
         else:
             self._forget(group)
             self._committed(group.entries, written)
@@ -121,6 +123,12 @@ class Committer:
         if self._closing:
             self._wanted.set()
         self._flying = None
+
+    def _give_up(self, error: Exception) -> None:
+        groups = self._groups()
+        self._gathering = Group()
+        self._failed([entry for one in groups for entry in one.entries], error)
+        self._refuse(groups, SpoolError(f"not on disk: {reason_of(error)}"))
 
     def _forget(self, group: Group) -> None:
         self.bytes -= group.bytes

@@ -34,7 +34,7 @@ class Folder:
         self._lock = -1
         try:
             if create:
-                path.mkdir(mode=0o700, parents=True, exist_ok=True)
+                _make(path)
             self.descriptor = os.open(path, READ | os.O_DIRECTORY)
         except OSError as error:
             raise SpoolError(f"{path}: {_reason(path, error)}") from error
@@ -195,10 +195,28 @@ def append_all(descriptor: int, at: int, data: bytes, sync: Callable[[int], None
         os.lseek(descriptor, at, os.SEEK_SET)
         write_all(descriptor, data)
         sync(descriptor)
-    except OSError:
+    except Exception:
         with contextlib.suppress(OSError):
             os.ftruncate(descriptor, at)
         raise
+
+
+def _make(path: Path) -> None:
+    """Make a folder where there is none, and its name durable: with it all in it would be gone."""
+    made = [one for one in (path, *path.parents) if not one.exists()]
+    path.mkdir(mode=0o700, parents=True, exist_ok=True)
+    for one in made:
+        # One that we may write to and not read cannot be synced.
+        with contextlib.suppress(PermissionError):
+            _sync_folder(one.parent)
+
+
+def _sync_folder(path: Path) -> None:
+    descriptor = os.open(path, os.O_RDONLY | os.O_DIRECTORY | os.O_CLOEXEC)
+    try:
+        os.fsync(descriptor)
+    finally:
+        os.close(descriptor)
 
 
 def _reason(path: Path, error: OSError) -> str:

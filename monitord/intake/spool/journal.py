@@ -1,7 +1,7 @@
 """
 The writing end: one segment that grows, made durable after each append, rolled when it is full.
 
-It blocks: one thread calls it. After an error nothing of that append is there any more.
+It blocks: one thread calls it. After an error, whichever, nothing of that append is there any more.
 """
 
 from __future__ import annotations
@@ -99,20 +99,16 @@ class Journal:
         """
         data = b"".join(parts)
         try:
-            written = self._append(data)
+            return self._append(data, entries)
         except SyncFailed:
-            written = self._append(data)
-        for frame, size in entries:
-            received_at, events = frame.batch.received_at, len(frame.batch)
-            self._contents.note(frame.writer, frame.seq, received_at, events, size)
-        return written
+            return self._append(data, entries)
 
     def seal(self) -> None:
         """End the growing segment with its summary; the next append begins another."""
         if self._descriptor >= 0 and self._contents.frames:
-            data = summary.pack(self._contents, self, self._size)
             # Without it the segment is as good: the next start walks it.
-            with contextlib.suppress(OSError):
+            with contextlib.suppress(Exception):
+                data = summary.pack(self._contents, self, self._size)
                 append_all(self._descriptor, self._size, data, self._sync)
                 self._sealed = (self.active, self._size + len(data))
         self.leave()
@@ -134,7 +130,7 @@ class Journal:
             os.close(descriptor)
             self._folder.remove(PROBE)
 
-    def _append(self, data: bytes) -> Written:
+    def _append(self, data: bytes, entries: Sequence[tuple[Frame, int]]) -> Written:
         if self._size > SEGMENT_HEADER_BYTES and self._size + len(data) > self._segment_bytes:
             self.seal()
         if self._descriptor < 0:
@@ -143,13 +139,20 @@ class Journal:
             write_all(self._descriptor, data)
             began = time.perf_counter()
             self._made_durable()
-        except OSError as error:
-            self._take_back(trusted=not isinstance(error, SyncFailed))
+            seconds = time.perf_counter() - began
+            self._note(entries)
+        except Exception as error:
+            trusted = isinstance(error, OSError) and not isinstance(error, SyncFailed)
+            self._take_back(trusted)
             raise
         self._size += len(data)
-        seconds = time.perf_counter() - began
         sealed, self._sealed = self._sealed, None
         return Written(self._number, segment_name(self._number), self._size, seconds, sealed)
+
+    def _note(self, entries: Sequence[tuple[Frame, int]]) -> None:
+        for frame, size in entries:
+            received_at, events = frame.batch.received_at, len(frame.batch)
+            self._contents.note(frame.writer, frame.seq, received_at, events, size)
 
     def _made_durable(self) -> None:
         try:
@@ -165,7 +168,7 @@ class Journal:
             write_all(descriptor, pack_header(self._number, self.writer, self.stamp, time.time()))
             os.fsync(descriptor)
             self._folder.sync()
-        except OSError:
+        except Exception:
             os.close(descriptor)
             with contextlib.suppress(OSError):
                 self._folder.remove(name)

@@ -23,6 +23,9 @@ from monitord.intake.spool.summary import Contents
 
 log = structlog.get_logger(__name__)
 
+# A segment that cannot be read is tried so often: a process may be out of descriptors for a moment.
+ATTEMPTS = 5
+
 
 class Wish(Struct, frozen=True):
     """
@@ -43,14 +46,17 @@ class Read(Struct):
     """
     What was read. `ended`: nothing more is on disk before `before`.
 
-    `whole` are segments read to their end, and all that is in them.
+    `whole` are segments read to their end, and all that is in them; `passed` those that could not
+    be. `hindered`: the next one cannot be read now, and is worth another attempt after a pause.
     """
 
     entries: list[tuple[str, Entry]] = []
     damaged: list[tuple[str, Header]] = []
     whole: list[tuple[str, Contents]] = []
+    passed: list[str] = []
     misfits: int = 0
     ended: bool = False
+    hindered: bool = False
 
 
 class Reader:
@@ -62,6 +68,7 @@ class Reader:
         self._number = 0
         self._name = ""
         self._offset = 0
+        self._attempts = 0
         # What was met in the segment; None once a part of it could not be read.
         self._seen: Contents | None = Contents()
 
@@ -74,13 +81,16 @@ class Reader:
                 continue
             if (one.number, one.name) != (self._number, self._name):
                 self._number, self._name, self._offset = one.number, one.name, 0
-                self._seen = Contents()
+                self._attempts, self._seen = 0, Contents()
             try:
-                if not self._opened(one, wish, read, left):
-                    return read
+                more = self._opened(one, wish, read, left)
             except OSError as error:
-                self._offset, self._seen = one.end, None
-                log.warning("spool.segment_unreadable", segment=one.name, error=error.strerror)
+                more = self._passed_over(one, error, read)
+                read.hindered = not more
+            else:
+                self._attempts = 0
+            if not more:
+                return read
             if self._seen is not None and not one.grows:
                 read.whole.append((one.name, self._seen))
         read.ended = True
@@ -94,6 +104,22 @@ class Reader:
             return self._segment(descriptor, one.end, wish, read, left)
         finally:
             os.close(descriptor)
+
+    def _passed_over(self, one: Readable, error: OSError, read: Read) -> bool:
+        """Leave the segment to the next start; False when it is to be tried again before."""
+        gone = isinstance(error, FileNotFoundError)
+        self._attempts += 1
+        if self._attempts < ATTEMPTS and not gone:
+            return False
+        self._attempts, self._offset, self._seen = 0, one.end, None
+        read.passed.append(one.name)
+        log.warning(
+            "spool.segment_unreadable",
+            segment=one.name,
+            error=error.strerror,
+            next="it is passed over" if gone else "its frames are read again at the next start",
+        )
+        return True
 
     def _segment(self, descriptor: int, end: int, wish: Wish, read: Read, left: list[int]) -> bool:
         """Read on in one segment; False when that is enough for now."""

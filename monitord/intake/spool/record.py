@@ -117,8 +117,9 @@ def decode(header: Header, body: bytes) -> tuple[Frame, int]:
     """
     Return the frame, and how many of its events are not what the model takes today.
 
-    Those were left out; the others are never harmed by them. Raises msgspec.MsgspecError where
-    nothing of it is MessagePack.
+    Those were left out; the others are never harmed by them, but each behind one has an index less
+    by one. That is seen only where a frame is shown, or an event of it refused, by one version and
+    stored by another. Raises msgspec.MsgspecError where nothing of it is MessagePack.
     """
     try:
         return Frame(header.writer, header.seq, _decoder.decode(body)), 0

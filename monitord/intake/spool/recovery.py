@@ -2,13 +2,14 @@
 
 from __future__ import annotations
 
+import contextlib
 import os
 
-from collections.abc import Mapping
+from collections.abc import Iterator, Mapping, Sequence
 
 import structlog
 
-from msgspec import Struct
+from msgspec import Struct, structs
 
 from monitord.intake.spool import cursor as cursors
 from monitord.intake.spool import summary
@@ -16,6 +17,7 @@ from monitord.intake.spool.catalogue import Catalogue, Kept
 from monitord.intake.spool.folder import SEGMENT, FileSource, Folder, append_all
 from monitord.intake.spool.quarantine import Quarantine
 from monitord.intake.spool.ranges import Ranges
+from monitord.intake.spool.record import Header
 from monitord.intake.spool.segment import (
     SEGMENT_HEADER_BYTES,
     VERSION,
@@ -52,11 +54,11 @@ class Found(Struct):
 
 
 class Opened(Struct, frozen=True):
-    """A segment file that could be read, and its header where that is sound."""
+    """A segment file, and its header where that is sound. `descriptor` while it is open."""
 
     name: str
-    descriptor: int
-    header: SegmentHeader | None
+    header: SegmentHeader | None = None
+    descriptor: int = -1
 
     @property
     def number(self) -> int:
@@ -75,39 +77,47 @@ def recover(folder: Folder, quarantine: Quarantine) -> tuple[Catalogue, Found]:
     if cursor is None:
         log.warning("spool.cursor_unusable", folder=str(folder.path))
         cursor = cursors.Cursor()
-    opened = _opened(folder)
-    opened.sort(key=lambda one: (one.number, one.name))
+    names = folder.names(SEGMENT)
+    headed = _headed(folder, names)
     census = _Census(quarantine, cursor)
     kept = []
-    for one in opened:
-        try:
-            kept.append(census.take(one, one is opened[-1]))
-        except OSError as error:
-            log.warning("spool.segment_unreadable", segment=one.name, error=error.strerror)
-        finally:
-            os.close(one.descriptor)
+    for one in headed:
+        with _passed_over(one.name), _opened(folder, one) as opened:
+            kept.append(census.take(opened, one is headed[-1]))
     found = census.found
     found.segments = len(kept)
-    found.last_number = max((one.number for one in opened), default=0)
-    found.last_number = max(found.last_number, *(_named(one.name) for one in opened), 0)
+    # Those that could not be opened too: no file is made in their place.
+    everything = [*headed, *map(Opened, names)]
+    found.last_number = max((one.number for one in everything), default=0)
     return Catalogue(kept, census.done), found
 
 
-def _named(name: str) -> int:
-    return Opened(name, -1, None).number
+def _headed(folder: Folder, names: Sequence[str]) -> list[Opened]:
+    """Return the segments in their order: closed, for there may be more than can be open."""
+    headed = []
+    for name in names:
+        with _passed_over(name), _opened(folder, Opened(name)) as one:
+            head = FileSource(one.descriptor).read(0, SEGMENT_HEADER_BYTES)
+            headed.append(Opened(name, parse_header(head)))
+    return sorted(headed, key=lambda one: (one.number, one.name))
 
 
-def _opened(folder: Folder) -> list[Opened]:
-    opened = []
-    for name in folder.names(SEGMENT):
-        try:
-            descriptor = folder.open(name, os.O_RDWR | os.O_NONBLOCK)
-        except OSError as error:
-            log.warning("spool.segment_unreadable", segment=name, error=error.strerror)
-            continue
-        head = FileSource(descriptor).read(0, SEGMENT_HEADER_BYTES)
-        opened.append(Opened(name, descriptor, parse_header(head)))
-    return opened
+@contextlib.contextmanager
+def _opened(folder: Folder, one: Opened) -> Iterator[Opened]:
+    descriptor = folder.open(one.name, os.O_RDWR | os.O_NONBLOCK)
+    try:
+        yield structs.replace(one, descriptor=descriptor)
+    finally:
+        os.close(descriptor)
+
+
+@contextlib.contextmanager
+def _passed_over(name: str) -> Iterator[None]:
+    """Leave a segment that cannot be read to the next start."""
+    try:
+        yield
+    except OSError as error:
+        log.warning("spool.segment_unreadable", segment=name, error=error.strerror)
 
 
 class _Census:
@@ -149,18 +159,21 @@ class _Census:
         contents = Contents()
         for place in walk(source, bodies=False):
             if not isinstance(place, Damage):
-                header = place.header
-                events = header.requests + header.logs + header.metrics
-                size = header.size
-                key = (header.writer, header.seq)
-                if not contents.note(*key, header.received_at, events, size):
-                    self.found.duplicates += 1
+                self._note(contents, place.header, place.header.size)
             elif place.torn and is_last:
                 self._truncate(one, place)
                 return contents, place.at
             else:
+                if place.header is not None:
+                    # It waits like any other until it is read, and is counted as damaged then.
+                    self._note(contents, place.header, place.end - place.at)
                 self._quarantine.keep(one.name, one.descriptor, place.at, place.end)
         return contents, source.size
+
+    def _note(self, contents: Contents, header: Header, size: int) -> None:
+        key = (header.writer, header.seq)
+        if not contents.note(*key, header.received_at, header.events, size):
+            self.found.duplicates += 1
 
     def _truncate(self, one: Opened, damage: Damage) -> None:
         os.ftruncate(one.descriptor, damage.at)
@@ -204,11 +217,10 @@ class _Census:
             return part
         self._recountable_bytes -= end
         for place in walk(FileSource(one.descriptor, end), bodies=False):
-            if not isinstance(place, Damage):
-                header = place.header
-                if header.seq in waiting.get(header.writer, ()):
-                    key = (header.writer, header.seq)
-                    part.note(*key, header.received_at, header.events, header.size)
+            header = place.header
+            if header is not None and header.seq in waiting.get(header.writer, ()):
+                key = (header.writer, header.seq)
+                part.note(*key, header.received_at, header.events, header.size)
         return part
 
 

@@ -21,9 +21,8 @@ import structlog
 from msgspec import Struct
 
 from monitord.errors import SpoolError
-from monitord.intake.spool import cursor as cursors
 from monitord.intake.spool.backlog import Backlog
-from monitord.intake.spool.committer import Committer, Entry
+from monitord.intake.spool.committer import Committer, Entry, reason_of
 from monitord.intake.spool.folder import Folder
 from monitord.intake.spool.journal import Journal, Written
 from monitord.intake.spool.quarantine import Quarantine
@@ -31,13 +30,11 @@ from monitord.intake.spool.ranges import Ranges
 from monitord.intake.spool.reader import Reader
 from monitord.intake.spool.record import HEADER_BYTES, LIMIT_BODY_BYTES, Unfit, encode
 from monitord.intake.spool.recovery import Found, recover
+from monitord.intake.spool.upkeep import Upkeep
 from monitord.model import Batch, Frame
 
 
 log = structlog.get_logger(__name__)
-
-# How often the disk is looked at, the cursor written and finished segments removed.
-LOOK_EVERY = 1.0
 
 # What commits under way may write besides records: a segment's summary and the next one's header.
 ROLL_BYTES = 1024
@@ -71,7 +68,7 @@ class Figures(Struct):
     What the spool counts of itself since it was opened; `refused_events` by reason.
 
     Everything offered was appended or refused. What was appended or found is pending, done, lost
-    (its write failed) or damaged.
+    (its write failed) or damaged. Of the lost ones, the senders of `told_events` have them still.
     """
 
     appended_events: int = 0
@@ -81,6 +78,7 @@ class Figures(Struct):
     sync_seconds_max: float = 0.0
     lost_frames: int = 0
     lost_events: int = 0
+    told_events: int = 0
 
 
 class Spool:
@@ -104,20 +102,15 @@ class Spool:
         self.writer = writer
         self.backlog = backlog
         self.figures = Figures()
-        self._folder = folder
         self._journal = journal
         self._limits = limits
         self._stamp = stamp
         self._thread = thread
         self._committer = Committer(journal, thread, self._on_disk, self._failed)
+        self._upkeep = Upkeep(folder, journal, backlog.catalogue, thread, limits.segment_bytes)
         self._seq = 0
         self._failed_seqs = Ranges()
-        self._trouble = ""
-        self._free_bytes = folder.free_bytes()
-        self._disk_bytes = backlog.catalogue.bytes
-        self._was_full = False
         self._closed = False
-        self._cursor = b""
 
     @property
     def pending_events(self) -> int:
@@ -127,21 +120,21 @@ class Spool:
     @property
     def disk_bytes(self) -> int:
         """Bytes of all segments."""
-        return self._disk_bytes
+        return self._upkeep.disk_bytes
 
     @property
     def trouble(self) -> str:
         """Why the disk takes nothing now; empty when it does."""
-        return self._trouble
+        return self._upkeep.trouble
 
     def refusal(self, size: int) -> Refusal | None:
         """Say why a batch of so many bytes would be refused now; None when it would be taken."""
         if self._closed or self._committer.ended:
             return Refusal.CLOSED
-        waiting = self._committer.bytes + size
-        if self._trouble or self._free_bytes - waiting < self._limits.free_bytes:
+        disk, waiting = self._upkeep, self._committer.bytes + size
+        if disk.trouble or disk.free_bytes - waiting < self._limits.free_bytes:
             return Refusal.DISK
-        if self._disk_bytes + waiting + ROLL_BYTES > self._limits.spool_bytes:
+        if disk.disk_bytes + waiting + ROLL_BYTES > self._limits.spool_bytes:
             return Refusal.FULL
         if self._committer.bytes and waiting > LIMIT_UNCOMMITTED_BYTES:
             return Refusal.SLOW
@@ -167,7 +160,7 @@ class Spool:
                 fits = len(parts[1]) <= LIMIT_BODY_BYTES
                 refusal = self.refusal(size) if fits else Refusal.UNFIT
         if refusal is not None:
-            self._was_full = self._was_full or refusal is Refusal.FULL
+            self._upkeep.was_full |= refusal is Refusal.FULL
             refused = self.figures.refused_events
             refused[refusal] = refused.get(refusal, 0) + len(batch)
             return refusal
@@ -194,6 +187,11 @@ class Spool:
         if error is not None and not frames:
             raise error
 
+    def told(self, frame: Frame) -> None:
+        """Take note that who sent a frame knows that it is lost, and sends it again."""
+        if frame.seq in self._failed_seqs:
+            self.figures.told_events += len(frame.batch)
+
     async def next(self, limit: int, limit_bytes: int) -> Sequence[Frame]:
         """
         Wait for a frame that is on disk and not done; return the oldest.
@@ -210,84 +208,17 @@ class Spool:
         self.figures.commits += 1
         self.figures.sync_seconds_last = written.seconds
         self.figures.sync_seconds_max = max(self.figures.sync_seconds_max, written.seconds)
-        self._free_bytes -= sum(one.size for one in entries)
         self.backlog.add(entries, written)
-        self._disk_bytes = self.backlog.catalogue.bytes
+        self._upkeep.written(sum(one.size for one in entries))
 
-    def _failed(self, entries: Sequence[Entry], error: OSError) -> None:
-        self._trouble = error.strerror or str(error)
-        log.error("spool.write_failed", error=self._trouble, frames=len(entries))
+    def _failed(self, entries: Sequence[Entry], error: Exception) -> None:
+        self._upkeep.trouble = reason_of(error)
+        log.error("spool.write_failed", error=self.trouble, frames=len(entries))
         for frame, _ in entries:
             self.figures.lost_frames += 1
             self.figures.lost_events += len(frame.batch)
             self._failed_seqs.add(frame.seq)
             self.backlog.catalogue.finish(frame.writer, frame.seq)
-
-    async def _keep(self) -> None:
-        """Look after the folder until cancelled."""
-        while True:
-            await asyncio.sleep(LOOK_EVERY)
-            await self._look_after()
-
-    async def _look_after(self) -> None:
-        """Write the cursor, remove what is finished, and look at the disk."""
-        loop = asyncio.get_running_loop()
-        try:
-            await self._write_cursor()
-            await self._remove_finished()
-            self._free_bytes = await loop.run_in_executor(self._thread, self._folder.free_bytes)
-            if self._trouble:
-                await loop.run_in_executor(self._thread, self._journal.probe)
-                log.info("spool.writes_again", after=self._trouble)
-                self._trouble = ""
-        except OSError as error:
-            if not self._trouble:
-                log.warning("spool.folder_trouble", error=error.strerror)
-
-    async def _write_cursor(self) -> None:
-        catalogue = self.backlog.catalogue
-        writers = catalogue.writers() | {self.writer}
-        data = cursors.pack(cursors.cursor_of(self.writer, catalogue.done, writers))
-        if data == self._cursor:
-            return
-        loop = asyncio.get_running_loop()
-        try:
-            await loop.run_in_executor(self._thread, self._folder.replace, cursors.NAME, data)
-            self._cursor = data
-        except OSError as error:
-            # What is finished is removed all the same: that may be the room it lacks.
-            log.warning("spool.cursor_not_written", error=error.strerror)
-
-    async def _remove_finished(self) -> None:
-        catalogue = self.backlog.catalogue
-        active = self._journal.active
-        worth = self._was_full or self._size_of(active) * 4 >= self._limits.segment_bytes
-        seal = worth and catalogue.is_finished(active)
-        finished = catalogue.finished(besides="" if seal else active)
-        if finished:
-            loop = asyncio.get_running_loop()
-            ends = {one.name: one.end for one in finished}
-            gone = await loop.run_in_executor(self._thread, self._removed, ends)
-            catalogue.forget([one for one in finished if one.name in gone])
-            self._disk_bytes = catalogue.bytes
-            self._was_full = self._was_full and not gone
-
-    def _removed(self, ends: dict[str, int]) -> set[str]:
-        """Remove segments; return the names of those that are gone."""
-        gone = set()
-        for name, end in ends.items():
-            if name == self._journal.active:
-                # One that a commit made longer meanwhile is not finished any more.
-                if self._journal.size > end:
-                    continue
-                self._journal.leave()
-            self._folder.remove(name)
-            gone.add(name)
-        return gone
-
-    def _size_of(self, name: str) -> int:
-        found = (one.size for one in self.backlog.catalogue.segments if one.name == name)
-        return next(found, 0)
 
     async def _end(self, commits: asyncio.Task[None], keeps: asyncio.Task[None]) -> None:
         """Commit everything and write the cursor."""
@@ -295,7 +226,7 @@ class Spool:
         keeps.cancel()
         self._committer.close()
         ended = await asyncio.gather(keeps, commits, return_exceptions=True)
-        await self._look_after()
+        await self._upkeep.look()
         await asyncio.get_running_loop().run_in_executor(self._thread, self._journal.seal)
         for fault in ended:
             if isinstance(fault, Exception):
@@ -335,7 +266,7 @@ async def open_spool(
             )
             spool = Spool(folder, backlog, journal, writer, stamp, limits, thread)
             commits = asyncio.create_task(spool._committer.run(), name="spool-commits")
-            keeps = asyncio.create_task(spool._keep(), name="spool-keeps")
+            keeps = asyncio.create_task(spool._upkeep.run(), name="spool-keeps")
             try:
                 yield spool
             finally:

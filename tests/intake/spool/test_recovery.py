@@ -1,7 +1,10 @@
 """Opening a folder with a past: what was safe comes back in order and once, whatever happened."""
 
+import asyncio
 import os
 import shutil
+import subprocess
+import sys
 import tempfile
 
 from collections.abc import Awaitable, Callable
@@ -21,6 +24,8 @@ from monitord.model import Batch, Frame
 Make = Callable[..., Batch]
 Drain = Callable[..., Awaitable[list[Frame]]]
 Unseal = Callable[[Path], None]
+
+ROOT = Path(__file__).parents[3]
 
 NEVER = HealthCheck.function_scoped_fixture
 
@@ -83,6 +88,76 @@ async def test_a_run_never_takes_a_number_that_was_used(tmp_path: Path, batch: M
         one.unlink()
     async with open_spool(tmp_path, 5) as spool:
         assert spool.writer == 903
+
+
+async def test_a_new_spool_outlives_a_power_cut(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """Each folder that was made has its name synced in the one above it, and only those."""
+    synced = set[int]()
+
+    def sync(descriptor: int, real: Callable[[int], None] = os.fsync) -> None:
+        real(descriptor)
+        synced.add(os.fstat(descriptor).st_ino)
+
+    monkeypatch.setattr(os, "fsync", sync)
+    folder = tmp_path / "state" / "monitord" / "spool"
+    async with open_spool(folder, 5):
+        pass
+    assert {one.stat().st_ino for one in (tmp_path, *folder.parents[:2])} <= synced
+
+    synced.clear()
+    async with open_spool(folder, 6):
+        pass
+    assert folder.parent.stat().st_ino not in synced
+
+
+async def test_a_file_that_cannot_be_opened_keeps_its_number(
+    tmp_path: Path, batch: Make, small: SpoolLimits
+) -> None:
+    """The first segment of a run never takes the name of one that was passed over."""
+    (tmp_path / f"{1:016}.seg").symlink_to(tmp_path / "elsewhere")
+
+    async with open_spool(tmp_path, 5, small) as spool:
+        spool.append(batch("x"))
+        await spool.settled()
+        assert spool.figures.lost_frames == 0
+
+
+OPENING_WITH_FEW_DESCRIPTORS = """
+import asyncio, resource, sys
+from pathlib import Path
+from monitord.intake.spool.spool import open_spool
+
+async def main():
+    resource.setrlimit(resource.RLIMIT_NOFILE, (30, resource.getrlimit(resource.RLIMIT_NOFILE)[1]))
+    async with open_spool(Path(sys.argv[1]), 6) as spool:
+        drained = 0
+        while spool.backlog.frames:
+            frames = await spool.next(1_000, 1 << 20)
+            spool.done(frames)
+            drained += len(frames)
+    print(drained)
+
+asyncio.run(main())
+"""
+
+
+async def test_more_segments_than_a_process_may_open(tmp_path: Path, batch: Make) -> None:
+    """A large spool is found whole with few descriptors."""
+    await write(tmp_path, batch, SpoolLimits(segment_bytes=300, free_bytes=0))
+    assert len(segments(tmp_path)) == 40
+
+    done = await asyncio.to_thread(
+        subprocess.run,
+        [sys.executable, "-c", OPENING_WITH_FEW_DESCRIPTORS, str(tmp_path)],
+        cwd=ROOT,
+        capture_output=True,
+        text=True,
+    )
+
+    assert done.returncode == 0, done.stderr
+    assert done.stdout.splitlines()[-1] == "40"
 
 
 async def anext_frame(spool: Spool, make: Make) -> Frame:
@@ -277,6 +352,46 @@ async def test_a_lost_cursor_costs_repeats_only(
     assert set(range(31, 41)) <= set(again)
 
 
+@pytest.mark.parametrize("done", [0, 25])
+@pytest.mark.parametrize("how", ["flipped", "shorter", "header"])
+async def test_the_sum_closes_over_damage_of_a_killed_run(
+    tmp_path: Path,
+    batch: Make,
+    small: SpoolLimits,
+    drained: Drain,
+    unsealed: Unseal,
+    how: str,
+    done: int,
+) -> None:
+    """
+    Without a summary, what a sound header still tells of a damaged record is found and damaged.
+
+    Where the header is damaged too, nobody knows how many events it had: it is in neither number.
+    """
+    await write(tmp_path, batch, small)
+    victim = segments(tmp_path)[1]
+    async with open_spool(tmp_path, 6, small) as spool:
+        spool.done((await spool.next(40, 4 << 20))[:done])
+    unsealed(victim)
+    raw = bytearray(victim.read_bytes())
+    start, end = spans(bytes(raw))[-1]
+    if how == "shorter":
+        del raw[end - 10 :]
+    else:
+        raw[end - 10 if how == "flipped" else start + 20] ^= 1
+    victim.write_bytes(raw)
+
+    for writer in (7, 8):
+        async with open_spool(tmp_path, writer, small) as spool:
+            assert spool.backlog.found.events == (39 if how == "header" else 40) - done
+    async with open_spool(tmp_path, 9, small) as spool:
+        assert len(await drained(spool)) == 39 - done
+        assert spool.backlog.damaged_events == (0 if how == "header" else 1)
+        assert spool.pending_events == 0
+    assert not segments(tmp_path)
+    assert len(damaged(tmp_path)) == 1
+
+
 @settings(max_examples=40, deadline=None, suppress_health_check=[NEVER])
 @given(data=st.data())
 async def test_any_damage_to_the_files(
@@ -304,6 +419,7 @@ async def test_any_damage_to_the_files(
 
         async with open_spool(path, 6, small) as spool:
             numbers = said(await drained(spool))
+            assert spool.backlog.found.events == len(numbers) + spool.backlog.damaged_events
 
         assert numbers == sorted(set(numbers))
         assert expected <= set(numbers)

@@ -126,7 +126,7 @@ async def test_no_segment_is_removed_under_a_commit(
     tmp_path: Path, batch: Make, drained: Drain, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     """However often finished segments are looked for, frames that are not done stay on disk."""
-    monkeypatch.setattr("monitord.intake.spool.spool.LOOK_EVERY", 0)
+    monkeypatch.setattr("monitord.intake.spool.upkeep.LOOK_EVERY_SECONDS", 0)
     limits = SpoolLimits(segment_bytes=1_000, free_bytes=0)
     undone = set[int]()
     async with open_spool(tmp_path, 5, limits, clock=lambda: 1.0) as spool:
