@@ -33,10 +33,11 @@ class NotTaken(MonitordError):
     """
     A batch was refused as a whole, or is not safe on disk. Said in words for who sent it.
 
-    `wait_seconds` is when to come again; `crowded` says that it is for a burst alone.
+    `wait_seconds` is when to come again, None where the same will never be taken; `crowded` says
+    that it is for a burst alone.
     """
 
-    def __init__(self, sentence: str, wait_seconds: int, *, crowded: bool = False) -> None:
+    def __init__(self, sentence: str, wait_seconds: int | None, *, crowded: bool = False) -> None:
         super().__init__(sentence)
         self.wait_seconds = wait_seconds
         self.crowded = crowded

@@ -263,8 +263,8 @@ class Sink(Protocol):
 class DurableSink(Sink, Protocol):
     """A sink for those who want to hear that a batch is safe, or that it is not."""
 
-    def check_room(self, size_bytes: int) -> None:
-        """Raises NotTaken: a batch of so many bytes would be refused now."""
+    def check_room(self) -> None:
+        """Raises NotTaken: any batch would be refused now."""
         ...
 
     async def deliver(self, batch: Batch) -> None:

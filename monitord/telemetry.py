@@ -4,10 +4,35 @@ from __future__ import annotations
 
 import time
 
+from collections.abc import Iterator
 from functools import partial
 
-from prometheus_client import CollectorRegistry, Counter, Gauge
+from prometheus_client import CollectorRegistry, Counter, Gauge, Metric
+from prometheus_client.core import GaugeMetricFamily
 from prometheus_client.registry import Collector
+
+
+class LateGauge(Collector):
+    """A gauge that is absent until it was set: a number nobody could read is not zero."""
+
+    def __init__(self, name: str, text: str) -> None:
+        self._name = name
+        self._text = text
+        self.value: float | None = None
+
+    def set(self, value: float) -> None:
+        self.value = value
+
+    def describe(self) -> Iterator[Metric]:
+        """Name the metric, so that it can be asked for without the others."""
+        return self.collect()
+
+    def collect(self) -> Iterator[Metric]:
+        """Yield the metric, without a sample while there is none."""
+        family = GaugeMetricFamily(self._name, self._text)
+        if self.value is not None:
+            family.add_metric([], self.value)
+        yield family
 
 
 class Telemetry:
@@ -27,10 +52,11 @@ class Telemetry:
 
         # ingest
         self.datagrams = counter("monitord_ingest_datagrams", "UDP datagrams read.")
-        self.kernel_drops = gauge(
+        self.kernel_drops = LateGauge(
             "monitord_ingest_udp_kernel_drops",
-            "UDP datagrams the kernel dropped before they were read.",
+            "UDP datagrams the kernel dropped before they were read; absent while it does not say.",
         )
+        self.registry.register(self.kernel_drops)
         self.receive_buffer = gauge(
             "monitord_ingest_udp_receive_buffer_bytes",
             "Effective receive buffer of the UDP socket.",

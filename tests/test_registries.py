@@ -36,7 +36,11 @@ ROOT = Path(__file__).parent.parent
 SERIES = re.compile(r"(?:redis|postgres|system|container|monitord|target)(?:\.[a-z0-9_]+)+")
 
 # Only a limited container has these.
-SELDOM = {"container.cpu.utilization_ratio", "container.memory.utilization_ratio"}
+SELDOM = {
+    "container.cpu.utilization_ratio",
+    "container.memory.utilization_ratio",
+    "monitord.ingest.kernel_drops",
+}
 
 
 def modules(package: ModuleType) -> Iterator[ModuleType]:

@@ -27,18 +27,22 @@ REPLY_BYTES = 65_536
 PATH = "/v1/ingest"
 # "Too slow" and "too much": the same body may be taken later, as after any 5xx.
 PASSING = (408, 429)
+# A daemon that asks for more is tried all the same: what waits here is in memory alone.
+LONGEST_WAIT_S = 30.0
 
 
 class Later(Exception):
     """
-    The daemon is not there now; the data was not taken.
+    The daemon is not there now, or did not say that the data was taken.
 
-    `before` means that the datagram sent before it was not taken either.
+    `before` means that the datagram sent before it was not taken either; `wait_s` is for how long
+    the daemon asked not to come again.
     """
 
-    def __init__(self, before: bool = False) -> None:
+    def __init__(self, before: bool = False, wait_s: float = 0.0) -> None:
         super().__init__()
         self.before = before
+        self.wait_s = wait_s
 
 
 class Refused(Exception):
@@ -48,7 +52,10 @@ class Refused(Exception):
 class Carrier(Protocol):
     """Takes parcels to the daemon. Keeps none and tries none twice."""
 
-    def send(self, data: bytes) -> int:
+    # Whether the daemon takes a parcel's key, by which it knows one that comes again.
+    keyed: bool
+
+    def send(self, data: bytes, key: str = "") -> int:
         """Send one parcel; return how many of its events were rejected. Raises Later, Refused."""
         ...
 
@@ -58,13 +65,15 @@ class Carrier(Protocol):
 class Datagrams:
     """One connected UDP socket, so that the kernel tells when nobody listens."""
 
+    keyed = False
+
     def __init__(self, address: Address) -> None:
         self._address = address
         self._socket: socket.socket | None = None
         self._opened_at = 0.0
         self._failures = 0
 
-    def send(self, data: bytes) -> int:
+    def send(self, data: bytes, key: str = "") -> int:
         try:
             sock = self._open()
             sock.send(data)
@@ -114,6 +123,8 @@ class Datagrams:
 class Posts:
     """One kept HTTP connection. `timeout_s` bounds each step of a POST."""
 
+    keyed = True
+
     def __init__(self, address: Address, token: str | None) -> None:
         self.timeout_s = HTTP_TIMEOUT_S
         self._address = address
@@ -123,10 +134,11 @@ class Posts:
         self._connection: http.client.HTTPConnection | None = None
         self._used_at = 0.0
 
-    def send(self, data: bytes) -> int:
+    def send(self, data: bytes, key: str = "") -> int:
+        headers = {**self._headers, "Idempotency-Key": key} if key else self._headers
         try:
             connection = self._open()
-            connection.request("POST", PATH, data, self._headers)
+            connection.request("POST", PATH, data, headers)
             reply = connection.getresponse()
             body = reply.read(REPLY_BYTES)
         except (OSError, UnicodeError, http.client.HTTPException):
@@ -135,7 +147,7 @@ class Posts:
         if not reply.isclosed():
             self.close()
         if reply.status in PASSING or reply.status >= 500:
-            raise Later
+            raise Later(wait_s=asked_wait_s(reply.getheader("Retry-After")))
         if not 200 <= reply.status < 300:
             raise Refused
         return _rejected(body)
@@ -160,6 +172,15 @@ class Posts:
             self._connection.sock.settimeout(self.timeout_s)
         self._used_at = now
         return self._connection
+
+
+def asked_wait_s(text: str | None) -> float:
+    """Return the seconds of a `Retry-After`; 0 without one, or where it is no whole number."""
+    digits = (text or "").strip()
+    if not (digits.isascii() and digits.isdigit()):
+        return 0.0
+    # No number needs more, and Python refuses to read one of thousands of digits.
+    return min(float(digits[:9]), LONGEST_WAIT_S)
 
 
 def _rejected(body: bytes) -> int:

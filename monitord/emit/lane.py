@@ -2,7 +2,11 @@
 
 from __future__ import annotations
 
+import os
+import time
+
 from collections import Counter, deque
+from typing import NamedTuple
 
 from monitord.emit.carrier import Carrier, Later, Refused
 from monitord.emit.envelope import Envelope
@@ -11,6 +15,7 @@ from monitord.emit.envelope import Envelope
 FIRST_PAUSE_S = 0.1
 LONGEST_PAUSE_S = 5.0
 WAITING_BYTES = 1_048_576
+KEY_BYTES = 16
 
 # Why an event did not reach the daemon; the `reason` of monitord.emit.dropped.
 UNREACHABLE = "unreachable"
@@ -18,10 +23,22 @@ REFUSED = "refused"
 REJECTED = "rejected"
 
 
+class Parcel(NamedTuple):
+    """
+    Lines closed for good, and the key they have with a carrier that takes one.
+
+    It stays the same however often it is sent: whoever may have taken it once will know it again.
+    """
+
+    data: bytes
+    events: int
+    key: str = ""
+
+
 class Lane:
     """
     Packs lines into parcels of at most `parcel_bytes`; one longer line travels alone. An `envelope`
-    is put before each parcel, within the same bytes.
+    is put before each parcel, within the same bytes; it is for a carrier of datagrams alone.
 
     At most WAITING_BYTES wait for a carrier that fails, the oldest go first. Losses are added to
     `lost` by reason, `sent` counts the events handed over.
@@ -42,7 +59,7 @@ class Lane:
         self._lost = lost
         self._open: list[bytes] = []
         self._open_bytes = 0
-        self._sealed: deque[tuple[bytes, int]] = deque()
+        self._sealed: deque[Parcel] = deque()
         self._sealed_bytes = 0
         self._pause_s = FIRST_PAUSE_S
         self._before = 0
@@ -64,10 +81,11 @@ class Lane:
         """Close the open parcel, full or not."""
         if not self._open:
             return
-        parcel = (b"".join(self._open), len(self._open))
+        key = os.urandom(KEY_BYTES).hex() if self.carrier.keyed else ""
+        parcel = Parcel(b"".join(self._open), len(self._open), key)
         self._open, self._open_bytes = [], 0
         self._sealed.append(parcel)
-        self._sealed_bytes += len(parcel[0])
+        self._sealed_bytes += len(parcel.data)
         while self._sealed_bytes > WAITING_BYTES and len(self._sealed) > 1:
             self._lost[UNREACHABLE] += self._take()
 
@@ -75,20 +93,15 @@ class Lane:
         """Send the envelope alone: what went before may be lost while nothing follows."""
         self.seal()
         if self._envelope is not None and self.sent:
-            self._sealed.append((b"", 0))
+            self._sealed.append(Parcel(b"", 0))
 
     def push(self, now: float) -> bool:
         """Send what is sealed; False when something still waits. `now` is monotonic seconds."""
         while self._sealed and now >= self.retry_at:
             try:
-                rejected = self.carrier.send(self._parcel())
+                rejected = self.carrier.send(self._data(), self._sealed[0].key)
             except Later as later:
-                if later.before:
-                    self._lost[UNREACHABLE] += self._before
-                    self.sent -= self._before
-                self._before = 0
-                self.retry_at = now + self._pause_s
-                self._pause_s = min(self._pause_s * 2, LONGEST_PAUSE_S)
+                self._put_off(later, now)
                 return False
             except Refused:
                 self._lost[REFUSED] += self._take()
@@ -99,12 +112,24 @@ class Lane:
                 self._pause_s = FIRST_PAUSE_S
         return not self._sealed
 
-    def _parcel(self) -> bytes:
-        data, events = self._sealed[0]
-        # Made as late as this: what was dropped here is told otherwise and leaves no gap.
-        return data if self._envelope is None else self._envelope.line(self.sent, events) + data
+    def _put_off(self, later: Later, now: float) -> None:
+        if later.before:
+            self._lost[UNREACHABLE] += self._before
+            self.sent -= self._before
+        self._before = 0
+        # What the daemon asks for begins with its answer, which may have been long in coming.
+        self.retry_at = max(now + self._pause_s, time.monotonic() + later.wait_s)
+        self._pause_s = min(self._pause_s * 2, LONGEST_PAUSE_S)
+
+    def _data(self) -> bytes:
+        parcel = self._sealed[0]
+        if self._envelope is None:
+            return parcel.data
+        # Made as late as this: what was dropped here is told otherwise and leaves no gap. It makes
+        # two sendings differ, so no parcel with a key has one: the daemon binds a key to the bytes.
+        return self._envelope.line(self.sent, parcel.events) + parcel.data
 
     def _take(self) -> int:
-        data, events = self._sealed.popleft()
-        self._sealed_bytes -= len(data)
-        return events
+        parcel = self._sealed.popleft()
+        self._sealed_bytes -= len(parcel.data)
+        return parcel.events

@@ -52,7 +52,7 @@ class Sender:
         self._encoder = Encoder(target.service)
         self._posts = Posts(address, target.token)
         self._large = self._main = Lane(self._posts, POST_BYTES, self._lost)
-        # A post is acknowledged, and needs none.
+        # A post is acknowledged, and needs none; it must also be the same each time it is sent.
         self._envelope = Envelope(target.service)
         if address.scheme == "udp":
             size = address.datagram_bytes

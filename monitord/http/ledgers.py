@@ -88,9 +88,9 @@ def _decoded(totals: Totals) -> Ledger:
             parts=totals.by(lost_metric, "source"),
         ),
         _term(
-            "Refused by it, told to send again",
+            "Refused by it, and their senders told",
             again,
-            loss="refused by the spool, and their senders told to send them again",
+            loss="refused by the spool, and their senders told so",
             grave=False,
         ),
     ]
@@ -115,6 +115,7 @@ def _kept(totals: Totals) -> Ledger:
     ]
     letters = count(totals.of("monitord_dead_letters_total"))
     let_go = count(totals.of("monitord_dead_letters_lost_total"))
+    told = count(totals.of(f"{spool}lost_told_events_total"))
     refused, stored = f"{store}refused_events_total", f"{store}events_total"
     known = "their frame or id came before"
     kept = [
@@ -128,7 +129,13 @@ def _kept(totals: Totals) -> Ledger:
             loss="refused by the store for good",
             note=f"dead letters: {letters} written, {let_go} let go" if totals.of(refused) else "",
         ),
-        _of(totals, "Write failed", f"{spool}lost_events_total", "lost by a failed write to disk"),
+        _of(
+            totals,
+            "Write failed",
+            f"{spool}lost_events_total",
+            "lost by a failed write to disk",
+            f"{told} of them told to their senders" if told != "0" else "",
+        ),
         _of(totals, "Damaged on disk", f"{spool}damaged_events_total", "damaged on disk"),
         _of(totals, "Not understood", f"{spool}misfit_events_total", "of a form not known here"),
     ]
@@ -140,14 +147,15 @@ def _datagrams(ports: Ports, totals: Totals) -> Ledger:
     enabled = ports.settings.ingest.udp.enabled
     off = "" if on else "not open" if enabled else "UDP is switched off"
     read, dropped = "monitord_ingest_datagrams_total", "monitord_ingest_udp_kernel_drops"
+    drops = totals.known(dropped) if on else None
     arrived = [
         _term("Read", totals.of(read) if on else None, read, note=off),
         _term(
             "Dropped by the kernel",
-            totals.of(dropped) if on else None,
+            drops,
             dropped,
             loss="dropped by the kernel",
-            note=off,
+            note=off or ("the kernel does not say" if drops is None else ""),
         ),
     ]
     metric = "monitord_ingest_rejected_events_total"

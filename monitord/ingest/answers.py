@@ -20,13 +20,13 @@ KEPT = (hdrs.RETRY_AFTER, hdrs.WWW_AUTHENTICATE, hdrs.ACCEPT_ENCODING, hdrs.ALLO
 log = structlog.get_logger()
 
 
-def retry_after(least: int, most: int) -> dict[str, str]:
+def retry_after(least_seconds: int, most_seconds: int) -> dict[str, str]:
     """
     Return the header that says in how many whole seconds to try again.
 
     They are spread, so that those who were refused together do not come back together.
     """
-    return {hdrs.RETRY_AFTER: str(random.randint(least, most))}
+    return {hdrs.RETRY_AFTER: str(random.randint(least_seconds, most_seconds))}
 
 
 def host_checked_for(names: tuple[str, ...]) -> Any:

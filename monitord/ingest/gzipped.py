@@ -20,14 +20,14 @@ class TooLarge(Exception):
     """What they hold is above the limit, or out of proportion to them."""
 
 
-def unzipped(data: bytes, limit: int) -> bytes:
+def unzipped(data: bytes, limit_bytes: int) -> bytes:
     """
     Return what *data* holds, one gzip member or several.
 
-    Raises Corrupt, or TooLarge as soon as more than *limit* bytes have come out, or more than
+    Raises Corrupt, or TooLarge as soon as more than *limit_bytes* have come out, or more than
     RATIO times the input beyond RATIO_FREE_BYTES.
     """
-    most = min(limit, max(RATIO_FREE_BYTES, RATIO * len(data)))
+    most = min(limit_bytes, max(RATIO_FREE_BYTES, RATIO * len(data)))
     parts: list[bytes] = []
     room = most
     while True:

@@ -35,16 +35,14 @@ def inode(sock: socket.socket) -> str:
 
 
 def dropped(inodes: Collection[str]) -> int | None:
-    """Return how many datagrams these sockets lost; None where the kernel's tables are missing."""
-    total = 0
-    seen = False
+    """Return how many datagrams these sockets lost; None where it lists not all of them."""
+    drops: dict[str, int] = {}
     for table in TABLES:
         try:
             lines = table.read_text("ascii").splitlines()
         except OSError:
             continue
-        seen = True
         for columns in (line.split() for line in lines[1:]):
             if len(columns) > INODE_COLUMN and columns[INODE_COLUMN] in inodes:
-                total += int(columns[-1])
-    return total if seen else None
+                drops[columns[INODE_COLUMN]] = int(columns[-1])
+    return sum(drops.values()) if drops.keys() >= set(inodes) else None

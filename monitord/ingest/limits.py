@@ -9,7 +9,7 @@ ATTRIBUTES = 64
 # Values inside `fields`, those in nested objects and arrays included.
 FIELD_VALUES = 1_000
 KEY_CHARACTERS = 200
-FIELD_CHARACTERS = 32 * 1024
+FIELD_BYTES = 32 * 1024
 NAME_CHARACTERS = 1_000
 # OpenTelemetry's limit for an instrument's name; it also fits an index.
 METRIC_NAME_CHARACTERS = 255

@@ -30,7 +30,7 @@ UNSTORABLE = re.compile(rb"\\u(?:0000|[dD][89a-fA-F])")
 # After so many bad items, one too short to be any event is not looked into: a flood of them would
 # hold everything else up.
 EXPLAINED = 200
-SHORTEST_EVENT = 30
+SHORTEST_EVENT_BYTES = 30
 # Bytes of datagrams looked into event by event before others get a turn, but whole datagrams: some
 # 4 ms, 15 ms for the largest one.
 STEP_BYTES = 16 * 1024
@@ -138,7 +138,7 @@ def _decode_item(index: int, item: bytes, now: float, into: Decoded) -> int:
         sentence = f"expected at most {ITEM_BYTES} bytes, got {len(item)}"
         into.refuse(index, Refused(Code.ITEM_TOO_LARGE, sentence))
         return 1
-    if len(item) < SHORTEST_EVENT and into.rejected >= EXPLAINED:
+    if len(item) < SHORTEST_EVENT_BYTES and into.rejected >= EXPLAINED:
         into.refuse(index, Refused(Code.MISSING_FIELD, "too short for an event"))
         return 1
     try:

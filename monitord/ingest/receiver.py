@@ -5,7 +5,7 @@ from __future__ import annotations
 import asyncio
 
 from collections.abc import Callable
-from typing import Any
+from typing import Any, NamedTuple
 
 import msgspec
 
@@ -16,6 +16,7 @@ from monitord.ingest.answers import retry_after
 from monitord.ingest.counts import Counts
 from monitord.ingest.decoded import Decoded, TooManyItems
 from monitord.ingest.gzipped import Corrupt, TooLarge, unzipped
+from monitord.ingest.idempotency import bound, idempotency_key
 from monitord.ingest.native import decode_body
 from monitord.ingest.senders import Senders
 from monitord.listen import TokenSet, bearer, read_body
@@ -26,12 +27,18 @@ from monitord.telemetry import Telemetry
 
 CONTENT_TYPES = ("application/x-ndjson", "application/json", "application/jsonl")
 ENCODINGS = ("", "identity", "gzip", "x-gzip")
-IDEMPOTENCY_KEY = "Idempotency-Key"
-KEY_CHARACTERS = 255
 # Bodies being read and decoded at once, as they may be after decompression.
 IN_FLIGHT_BYTES = 64 * 1024 * 1024
 # Larger ones are decoded beside the loop, so that nothing waits for them.
 INLINE_BYTES = 64 * 1024
+
+
+class _Taken(NamedTuple):
+    """A body decoded: `size_bytes` is its size decompressed, `key` its name and its digest."""
+
+    decoded: Decoded
+    size_bytes: int
+    key: str
 
 
 class Receiver:
@@ -51,20 +58,14 @@ class Receiver:
         self._tokens = TokenSet(ingest.tokens)
         self._senders = senders
         self._counts = Counts(telemetry, "http")
-        self._in_flight = 0
+        self._in_flight_bytes = 0
 
     async def receive(self, request: web.Request) -> web.Response:
         self._check_sender(request)
         _check_content(request)
-        key = _idempotency_key(request)
-        self._check_room(0)
-        reserved = self._reserve(request)
-        try:
-            body = await read_body(request, self._ingest.body_bytes)
-            decoded, size_bytes = await self._decode(body, _encoding(request))
-        finally:
-            self._in_flight -= reserved
-        return await self._deliver(decoded, size_bytes, key)
+        key = idempotency_key(request)
+        self._check_room()
+        return await self._deliver(await self._read(request, key))
 
     def _check_sender(self, request: web.Request) -> None:
         if hdrs.ORIGIN in request.headers:
@@ -76,12 +77,21 @@ class Receiver:
                 headers={hdrs.WWW_AUTHENTICATE: "Bearer"},
             )
 
-    def _check_room(self, size_bytes: int) -> None:
+    def _check_room(self) -> None:
         """Refuse before the body is read, or decoded, what would not be taken anyhow."""
         try:
-            self._sink.check_room(size_bytes)
+            self._sink.check_room()
         except NotTaken as refusal:
             raise _not_taken(refusal) from None
+
+    async def _read(self, request: web.Request, key: str) -> _Taken:
+        """Read and decode the body, and let go of it: delivering what it held may take long."""
+        reserved_bytes = self._reserve(request)
+        try:
+            body = await read_body(request, self._ingest.body_bytes)
+            return await self._decode(body, _encoding(request), key)
+        finally:
+            self._in_flight_bytes -= reserved_bytes
 
     def _reserve(self, request: web.Request) -> int:
         """Count the body's bytes in, before one of them is read."""
@@ -89,18 +99,18 @@ class Receiver:
         declared = request.content_length
         wire = most if declared is None else min(declared, most)
         size = wire + most if _encoding(request) == "gzip" else wire
-        if self._in_flight and self._in_flight + size > IN_FLIGHT_BYTES:
+        if self._in_flight_bytes and self._in_flight_bytes + size > IN_FLIGHT_BYTES:
             raise web.HTTPTooManyRequests(
                 text="too many bodies at once; nothing was taken", headers=retry_after(1, 3)
             )
-        self._in_flight += size
+        self._in_flight_bytes += size
         return size
 
-    async def _decode(self, body: bytes, encoding: str) -> tuple[Decoded, int]:
+    async def _decode(self, body: bytes, encoding: str, key: str) -> _Taken:
         try:
             if len(body) <= INLINE_BYTES and encoding != "gzip":
-                return self._decoded(body, encoding)
-            return await asyncio.to_thread(self._decoded, body, encoding)
+                return self._decoded(body, encoding, key)
+            return await asyncio.to_thread(self._decoded, body, encoding, key)
         except Corrupt as error:
             raise web.HTTPBadRequest(text=f"not gzip: {error}") from None
         except TooLarge:
@@ -109,12 +119,14 @@ class Receiver:
         except TooManyItems:
             raise _too_large(f"expected at most {self._ingest.body_items} events") from None
 
-    def _decoded(self, body: bytes, encoding: str) -> tuple[Decoded, int]:
+    def _decoded(self, body: bytes, encoding: str, key: str) -> _Taken:
         if encoding == "gzip":
             body = unzipped(body, self._ingest.body_bytes)
-        return decode_body(body, self._now(), self._ingest.body_items), len(body)
+        decoded = decode_body(body, self._now(), self._ingest.body_items)
+        return _Taken(decoded, len(body), bound(key, body))
 
-    async def _deliver(self, decoded: Decoded, size_bytes: int, key: str) -> web.Response:
+    async def _deliver(self, taken: _Taken) -> web.Response:
+        decoded = taken.decoded
         # Also when there is no room: what is sent again is heard twice, which is no harm.
         self._senders.hear(decoded.envelopes)
         if not decoded.accepted:
@@ -124,7 +136,7 @@ class Receiver:
             return _reply(202 if said else 400, decoded)
         self._counts.count(decoded)
         try:
-            await self._sink.deliver(decoded.batch(self._now(), size_bytes, key))
+            await self._sink.deliver(decoded.batch(self._now(), taken.size_bytes, taken.key))
         except NotTaken as refusal:
             raise _not_taken(refusal) from None
         return _reply(202, decoded)
@@ -144,20 +156,12 @@ def _check_content(request: web.Request) -> None:
         )
 
 
-def _idempotency_key(request: web.Request) -> str:
-    """Return the header's value: of two bodies with one key the second is not stored."""
-    key = request.headers.get(IDEMPOTENCY_KEY, "")
-    if len(key) > KEY_CHARACTERS or not key.isascii() or not key.isprintable():
-        raise web.HTTPBadRequest(
-            text=f"{IDEMPOTENCY_KEY}: expected at most {KEY_CHARACTERS} printable ASCII characters"
-        )
-    return key
-
-
 def _not_taken(refusal: NotTaken) -> web.HTTPException:
+    wait_seconds = refusal.wait_seconds
+    if wait_seconds is None:
+        return web.HTTPUnprocessableEntity(text=str(refusal))
     kind = web.HTTPTooManyRequests if refusal.crowded else web.HTTPServiceUnavailable
-    wait = refusal.wait_seconds
-    return kind(text=str(refusal), headers=retry_after(wait, 3 * wait))
+    return kind(text=str(refusal), headers=retry_after(wait_seconds, 3 * wait_seconds))
 
 
 def _encoding(request: web.Request) -> str:

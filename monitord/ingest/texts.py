@@ -10,7 +10,7 @@ from monitord.ingest.decoded import Code, Refused
 from monitord.ingest.limits import (
     ATTRIBUTES,
     DEPTH,
-    FIELD_CHARACTERS,
+    FIELD_BYTES,
     FIELD_VALUES,
     KEY_CHARACTERS,
 )
@@ -50,7 +50,7 @@ def fields_fit(fields: dict[str, Any]) -> bool:
     for value in fields.values():
         kind = type(value)
         if kind is str:
-            if len(value) > FIELD_CHARACTERS // 4:
+            if len(value) > FIELD_BYTES // 4:
                 return False
         elif kind is dict or kind is list:
             return False
@@ -86,7 +86,7 @@ class _Bounded:
                 Code.TOO_MANY_ATTRIBUTES, f"fields: expected at most {FIELD_VALUES} values in all"
             )
         if isinstance(value, str):
-            return shortened(value, FIELD_CHARACTERS)
+            return shortened(value, FIELD_BYTES)
         if isinstance(value, list):
             return [self.value(inner) for inner in value]
         if isinstance(value, dict):

@@ -83,6 +83,8 @@ class DaemonScraper:
             return
         added = dict(interval.added)
         yield gauge("monitord.process.cpu_ratio", added.pop("cpu") / interval.seconds)
+        if self._telemetry.kernel_drops.value is None:
+            del added["monitord.ingest.kernel_drops"]
         for name, value in added.items():
             yield counter(name, value)
 

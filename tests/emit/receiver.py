@@ -23,11 +23,12 @@ BUFFER_BYTES = 4 * 1024 * 1024
 
 @dataclass
 class Post:
-    """One HTTP request as it came in."""
+    """One HTTP request as it came in, at monotonic seconds."""
 
     path: str
     headers: dict[str, str]
     body: bytes
+    at: float = field(default_factory=time.monotonic)
 
 
 @dataclass
@@ -35,12 +36,16 @@ class Receiver:
     """
     What a daemon would be sent: datagrams and POSTs to one port, kept in order of arrival.
 
-    `answers` are the (status, body) of the next POSTs, the last one is used from then on.
+    `answers` are the (status, body) of the next POSTs, the last one is used from then on; status 0
+    ends the connection without one. `posts` are those that were taken or got no answer, `refused`
+    the others, which were told to `retry_after`.
     """
 
     port: int = 0
     datagrams: list[bytes] = field(default_factory=list)
     posts: list[Post] = field(default_factory=list)
+    refused: list[Post] = field(default_factory=list)
+    retry_after: str = ""
     answers: list[tuple[int, bytes]] = field(
         default_factory=lambda: [(202, b'{"accepted":1,"rejected":0,"errors":[]}')]
     )
@@ -145,9 +150,14 @@ def http_server(receiver: Receiver, family: int, host: str, port: int) -> Thread
             status, answer = receiver.answers[0]
             if len(receiver.answers) > 1:
                 receiver.answers.pop(0)
-            if status < 400:
-                receiver.posts.append(Post(self.path, dict(self.headers), body))
+            where = receiver.posts if status < 400 else receiver.refused
+            where.append(Post(self.path, dict(self.headers), body))
+            if not status:
+                self.close_connection = True
+                return
             self.send_response(status)
+            if status >= 400 and receiver.retry_after:
+                self.send_header("Retry-After", receiver.retry_after)
             self.send_header("Content-Length", str(len(answer)))
             self.end_headers()
             self.wfile.write(answer)

@@ -14,6 +14,7 @@ import pytest
 
 from monitord.emit import Emitter
 from monitord.emit.address import Address, parse
+from monitord.emit.carrier import LONGEST_WAIT_S, asked_wait_s
 from tests.emit.receiver import Receiver, receiving, wait_until
 
 
@@ -207,7 +208,84 @@ def test_a_post_the_daemon_cannot_take_now_is_sent_again(receiver: Receiver, sta
     emitter.close()
 
 
-@pytest.mark.parametrize("status", [400, 401, 403, 413, 421])
+def test_a_post_without_an_answer_is_sent_again_as_the_same(receiver: Receiver) -> None:
+    """
+    A body that may have been taken comes again byte by byte under its own key, to be stored once.
+    """
+    receiver.answers = [(0, b""), (503, b"{}"), (202, b"{}")]
+    emitter = Emitter(f"http://{receiver.address}", service="shop", flush_every=0.01)
+
+    emitter.log("INFO", "hello")
+    receiver.wait("log", 2)
+    emitter.log("INFO", "another")
+    receiver.wait("log", 3)
+    emitter.close()
+
+    first, again, another = receiver.posts
+    [refused] = receiver.refused
+    keys = [post.headers["Idempotency-Key"] for post in (first, refused, again, another)]
+    assert first.body == refused.body == again.body
+    assert keys[0] == keys[1] == keys[2] != keys[3]
+    assert all(len(key) == 32 for key in keys)
+    assert emitter.lost == {}
+
+
+def test_a_large_event_has_a_key_too(receiver: Receiver) -> None:
+    """
+    What fits no datagram is posted again as the same; the datagrams beside it need no name.
+    """
+    receiver.answers = [(0, b""), (202, b"{}")]
+    emitter = Emitter(receiver.address, service="shop", flush_every=0.01)
+
+    emitter.log("INFO", "x" * 20_000)
+    receiver.wait("log", 2)
+    emitter.close()
+
+    first, again = receiver.posts[:2]
+    assert first.body == again.body
+    assert first.headers["Idempotency-Key"] == again.headers["Idempotency-Key"]
+
+
+def test_who_is_told_when_to_come_again_asked_wait_so_long(receiver: Receiver) -> None:
+    """
+    `Retry-After` is kept to, though a failure alone would be tried again sooner.
+    """
+    receiver.answers, receiver.retry_after = [(503, b"{}"), (202, b"{}")], "1"
+    emitter = Emitter(f"http://{receiver.address}", service="shop", flush_every=0.01)
+
+    emitter.log("INFO", "hello")
+
+    receiver.wait("log")
+    assert len(receiver.refused) == 1
+    assert receiver.posts[0].at - receiver.refused[0].at >= 1
+    emitter.close()
+
+
+@pytest.mark.parametrize(
+    ("text", "wait_s"),
+    [
+        ("7", 7),
+        ("0", 0),
+        (" 12 ", 12),
+        ("31", LONGEST_WAIT_S),
+        ("9" * 5_000, LONGEST_WAIT_S),
+        (None, 0),
+        ("", 0),
+        ("-1", 0),
+        ("1.5", 0),
+        ("\u0663", 0),
+        ("\xb2", 0),
+        ("Wed, 21 Oct 2026 07:28:00 GMT", 0),
+    ],
+)
+def test_what_is_a_wait(text: str | None, wait_s: float) -> None:
+    """
+    Whole seconds are, up to a bound; a date or anything else leaves the wait to the emitter.
+    """
+    assert asked_wait_s(text) == wait_s
+
+
+@pytest.mark.parametrize("status", [400, 401, 403, 413, 421, 422])
 def test_a_post_the_daemon_refuses_is_counted(receiver: Receiver, status: int) -> None:
     """
     Answers that mean "never" are not tried again; the next body has its own chance.

@@ -54,7 +54,7 @@ class Memory:
     def __init__(self) -> None:
         self.taken: Counter[str] = Counter()
 
-    def check_room(self, size_bytes: int) -> None:
+    def check_room(self) -> None:
         pass
 
     def offer(self, batch: Batch) -> bool:

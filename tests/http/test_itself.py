@@ -166,7 +166,7 @@ async def test_what_the_spool_refuses_is_lost_or_sent_again(served: Served, tmp_
     assert off(found) == EXACT
     lost, again = (
         term(found, "Refused by it, and lost"),
-        term(found, "Refused by it, told to send again"),
+        term(found, "Refused by it, and their senders told"),
     )
     assert (lost.state, again.state) == ("critical", "warning")
     assert (lost.value or 0) > 100

@@ -23,7 +23,7 @@ class Recorder:
     def events(self) -> int:
         return sum(map(len, self.batches))
 
-    def check_room(self, size_bytes: int) -> None:
+    def check_room(self) -> None:
         if self.events >= self.room:
             raise NotTaken("the spool is full", 2, crowded=self.crowded)
 

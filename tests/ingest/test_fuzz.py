@@ -13,12 +13,20 @@ from hypothesis import strategies as st
 from monitord.ingest.decoded import Decoded
 from monitord.ingest.envelope import Envelope
 from monitord.ingest.native import decode_body, decode_datagrams
-from monitord.model import LEVELS, METHODS, Log, Metric, Request
+from monitord.intake.spool import record
+from monitord.model import LEVELS, METHODS, Frame, Log, Metric, Request
 
 
 NOW = 1_795_459_200.0
 KINDS = (Request, Log, Metric, Envelope)
 EXAMPLES = settings(max_examples=150, deadline=None, derandomize=True, database=None)
+
+
+def nested(value: Any, levels: int) -> Any:
+    for level in range(levels):
+        value = [value] if level % 2 else {"a": value}
+    return value
+
 
 TEXTS = st.text(st.characters(exclude_categories=()), max_size=40)  # with surrogates and NUL
 SCALARS = (
@@ -36,6 +44,18 @@ VALUES = st.recursive(
 )
 NAMES = st.sampled_from(
     ["type", *sorted({name for kind in KINDS for name in kind.__struct_fields__})]
+)
+# Around the ends of what 64 bits hold, and of what Python makes of digits.
+HUGE = st.integers(-(2**66), 2**66) | st.sampled_from([2**63, 2**64, -(2**63) - 1, 10**4_299])
+ODD_TEXTS = st.text("a\x00\n\ud800\udfff\uffff\U0010ffff", max_size=4)
+DEEP = st.recursive(
+    HUGE | ODD_TEXTS | st.floats(allow_nan=False, allow_infinity=False),
+    lambda inner: (
+        st.lists(inner, min_size=1, max_size=2)
+        | st.dictionaries(ODD_TEXTS, inner, min_size=1, max_size=2)
+        | st.builds(nested, inner, st.integers(1, 34))
+    ),
+    max_leaves=8,
 )
 BASES = st.sampled_from(
     [
@@ -85,9 +105,19 @@ def check(decoded: Decoded, lines: int) -> None:
         storable(event.service)
     for event in (*decoded.requests, *decoded.logs):
         assert event.trace_id is None or int(event.trace_id, 16) >= 0
+    keepable(decoded)
     for refusal in decoded.refusals:
         storable(refusal.sentence)
         assert len(refusal.sentence) < 400
+
+
+def keepable(decoded: Decoded) -> None:
+    """Encode the events as the spool does: one that it cannot keep would cost all the others."""
+    batch = decoded.batch(NOW, 0)
+    header, body = record.encode(Frame(1, 1, batch), stamp=7)
+    read = record.header_at(header)
+    assert read is not None
+    assert record.decode(read, body) == (Frame(1, 1, batch), 0)
 
 
 def storable(text: str) -> None:
@@ -148,3 +178,17 @@ def test_one_odd_field(base: dict[str, Any], name: str, value: Any) -> None:
     raw = json.dumps(base | {name: value}).encode("utf-8", "surrogatepass")
 
     check(decode_body(raw, NOW), 1)
+
+
+@EXAMPLES
+@given(BASES, st.sampled_from(["fields", "attributes", "error", "id", "line"]), DEEP, ODD_TEXTS)
+def test_what_is_taken_can_be_kept(base: dict[str, Any], name: str, value: Any, text: str) -> None:
+    """Huge numbers, half surrogates and depth cost no more than the event they are in."""
+    error = {"type": "E", "message": text, "frames": [{"line": value, "path": text}]}
+    odd = {"error": error} if name == "line" else {name: {"a": value, text: value}}
+    body = [json.dumps(base | change).encode() for change in (odd, {"message": text}, {})]
+
+    decoded = decode_body(b"\n".join(body), NOW)
+
+    check(decoded, 3)
+    assert decoded.accepted + len(decoded.envelopes) >= 1

@@ -291,4 +291,18 @@ def test_drops_are_unknown_without_the_tables(tmp_path, monkeypatch) -> None:
         "        0 4711 2 0000000000000000 17\n"
     )
     assert kernel.dropped(["4711"]) == 17
-    assert kernel.dropped(["4712"]) == 0
+    assert kernel.dropped(["4711", "4712"]) is None
+
+
+async def test_unknown_drops_are_absent(sink, telemetry, tmp_path, monkeypatch) -> None:
+    """Where the kernel tells nothing, the metric is not there, rather than there as zero."""
+    name, tables = "monitord_ingest_udp_kernel_drops", kernel.TABLES
+    monkeypatch.setattr(kernel, "TABLES", (tmp_path / "udp", tmp_path / "udp6"))
+    async with UdpListener(ingest(), sink, telemetry) as listener:
+        unread = telemetry.registry.get_sample_value(name)
+        monkeypatch.setattr(kernel, "TABLES", tables)
+        listener.read_drops()
+
+    assert unread is None
+    assert telemetry.registry.get_sample_value(name) == 0
+    assert telemetry.total(name) == 0
