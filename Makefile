@@ -25,7 +25,7 @@ test-wheel: build requirements/dev.lock  ## every test (or TESTS=...), on the bu
 	@$(VENV)-wheel/bin/python -m pip install --quiet --disable-pip-version-check --no-deps build/monitord-*.whl
 	@$(VENV)-wheel/bin/python -P $(PYTEST) $(TESTS)
 
-bench: $(VENV)/.dev  ## measure; prints a table and writes tests/bench/results.json
+bench: $(VENV)/.dev  ## measure; prints a table, fails when a limit is missed
 	@$(BIN)/python -m tests.bench
 
 torture: $(VENV)/.dev  ## ten minutes (or SECONDS=...) of crashes, outages and full disks, at random

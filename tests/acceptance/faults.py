@@ -83,14 +83,12 @@ async def disk_is_full(point: Path, draw: random.Random) -> None:
 
 async def store_disk_is_full(house: House, draw: random.Random) -> None:
     """PostgreSQL has no room left for rows and WAL, and crashes over it or not."""
-    if house.disks.small:
-        await disk_is_full(house.disks.store, draw)
+    await disk_is_full(house.disks.store, draw)
 
 
 async def spool_disk_is_full(house: House, draw: random.Random) -> None:
     """There is no room for what is to be acknowledged."""
-    if house.disks.small:
-        await disk_is_full(house.disks.state, draw)
+    await disk_is_full(house.disks.state, draw)
 
 
 async def spool_is_damaged(house: House, draw: random.Random) -> None:
@@ -112,3 +110,6 @@ FAULTS: dict[str, Fault] = {
     "spool disk is full": spool_disk_is_full,
     "spool is damaged": spool_is_damaged,
 }
+
+# Never done to a disk that others use too.
+NEED_SMALL_DISKS = frozenset({"store disk is full", "spool disk is full"})

@@ -8,6 +8,7 @@ import contextlib
 from collections import Counter
 from uuid import UUID
 
+import aiohttp
 import asyncpg
 
 from monitord.store import tiers
@@ -18,14 +19,42 @@ LOOK_SECONDS = 0.1
 ANSWER_SECONDS = 5.0
 
 
-async def settled(dsn: str, expected: set[UUID]) -> Counter[UUID]:
-    """Return how often each trace is stored, once all that are expected are, or in time."""
+async def settled(web: str, dsn: str, expected: set[UUID]) -> Counter[UUID]:
+    """
+    Return how often each trace is stored, once all that are expected are, or in time.
+
+    Nothing waits any more by then: what was to come twice has come. Raises AssertionError: monitord
+    still has events waiting, or its own sums do not add up.
+    """
     deadline = asyncio.get_running_loop().time() + PATIENCE_SECONDS
-    while True:
-        stored = await traces(dsn)
-        if expected <= stored.keys() or asyncio.get_running_loop().time() > deadline:
-            return stored
-        await asyncio.sleep(0.5)
+    async with aiohttp.ClientSession() as session:
+        while True:
+            waiting = await accounted_for(session, web)
+            stored = await traces(dsn)
+            late = asyncio.get_running_loop().time() > deadline
+            if late or (not waiting and expected <= stored.keys()):
+                assert not waiting, f"{waiting} events still wait in the spool"
+                return stored
+            await asyncio.sleep(0.2)
+
+
+async def accounted_for(session: aiohttp.ClientSession, web: str) -> int:
+    """
+    Return how many events wait in the spool.
+
+    Raises AssertionError: what was taken is not what is stored, waiting, and known to be lost.
+    """
+    async with session.get(f"{web}/api/v1/self") as reply:
+        told = await reply.json()
+    sums = {one["id"]: one for one in told["ledgers"]}
+    for name in ("decoded", "kept"):
+        assert sums[name]["adds_up"], f"{name}: {sums[name]}"
+    [waiting] = (
+        term["value"]
+        for term in sums["kept"]["right"]["terms"]
+        if term["metric"] == "monitord_spool_pending_events"
+    )
+    return int(waiting)
 
 
 async def traces(dsn: str) -> Counter[UUID]:

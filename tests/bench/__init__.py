@@ -1,1 +1,1 @@
-"""Benchmarks of the figures monitord promises. Run with ``make bench``; nothing here is a test."""
+"""Benchmarks of the figures monitord promises. Run with ``make bench``; `test_*` test the tools."""

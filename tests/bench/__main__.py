@@ -1,15 +1,16 @@
-"""Measure every promised figure on real servers; print a table and write ``results.json``."""
+"""
+Measure every promised figure on real servers; print a table and write ``results.json``.
+
+``--markdown`` measures nothing: it prints what the last run wrote, for docs/performance.md.
+"""
 
 from __future__ import annotations
 
 import asyncio
 import contextlib
-import json
-import os
-import platform
 import sys
 import tempfile
-import time
+import traceback
 
 from collections.abc import AsyncIterator, Awaitable, Callable
 from pathlib import Path
@@ -34,10 +35,9 @@ from tests.bench import (
     traces,
     udp,
 )
-from tests.bench.table import Row, render
+from tests.bench.results import PATH, Results, as_markdown, load, save, this_machine
+from tests.bench.table import Row, crashed, render
 
-
-RESULTS = Path(__file__).parent / "results.json"
 
 # Benchmarks that need a database and nothing else.
 ON_STORE: dict[str, Callable[[Path, str], Awaitable[list[Row]]]] = {
@@ -56,19 +56,28 @@ ON_STORE: dict[str, Callable[[Path, str], Awaitable[list[Row]]]] = {
 NAMES = ("emit", *ON_STORE, "idle")
 
 
-async def measure(wanted: list[str]) -> list[Row]:
+async def measure(wanted: list[str]) -> Results:
     """Run the wanted benchmarks one after another, each on a database of its own."""
     rows: list[Row] = []
     with tempfile.TemporaryDirectory(prefix="monitord-bench-") as name:
         folder = Path(name)
         async with EmbeddedPostgres(folder / "postgres") as postgres:
+            machine = this_machine(await version(postgres))
             for bench in wanted:
                 print(f"{bench} …", file=sys.stderr, flush=True)
-                own = folder / bench
-                own.mkdir()
-                async with database(postgres, f"bench_{bench}") as dsn:
-                    rows += await run(bench, own, dsn)
-    return rows
+                rows += await run_to_its_end(bench, folder / bench, postgres)
+    return Results(machine, rows)
+
+
+async def run_to_its_end(bench: str, folder: Path, postgres: EmbeddedPostgres) -> list[Row]:
+    """Return the rows of one benchmark; if it crashes, a row that says so and counts as missed."""
+    try:
+        await asyncio.to_thread(folder.mkdir)
+        async with database(postgres, f"bench_{bench}") as dsn:
+            return await run(bench, folder, dsn)
+    except Exception as error:  # noqa: BLE001 - the others are measured all the same
+        traceback.print_exc()
+        return [crashed(bench, error)]
 
 
 async def run(bench: str, folder: Path, dsn: str) -> list[Row]:
@@ -88,32 +97,44 @@ async def database(postgres: EmbeddedPostgres, name: str) -> AsyncIterator[str]:
     admin = await asyncpg.connect(postgres.dsn())
     try:
         await admin.execute(f'CREATE DATABASE "{name}"')
-        yield postgres.dsn(name)
-        await admin.execute(f'DROP DATABASE "{name}" WITH (FORCE)')
+        try:
+            yield postgres.dsn(name)
+        finally:
+            await admin.execute(f'DROP DATABASE "{name}" WITH (FORCE)')
     finally:
         await admin.close()
 
 
-def machine() -> dict[str, object]:
-    return {
-        "at": time.strftime("%Y-%m-%dT%H:%M:%SZ", time.gmtime()),
-        "cores": os.cpu_count(),
-        "python": platform.python_version(),
-        "system": platform.platform(),
-    }
+async def version(postgres: EmbeddedPostgres) -> str:
+    connection = await asyncpg.connect(postgres.dsn())
+    try:
+        return str(await connection.fetchval("SHOW server_version"))
+    finally:
+        await connection.close()
 
 
 def main() -> int:
     """Run the benchmarks named on the command line, or all; 1 when a figure was missed."""
+    if sys.argv[1:] == ["--markdown"]:
+        return show()
     unknown = set(sys.argv[1:]) - set(NAMES)
     if unknown:
         print(f"unknown: {', '.join(sorted(unknown))}; known are {', '.join(NAMES)}")
         return 2
-    rows = asyncio.run(measure(sys.argv[1:] or list(NAMES)))
-    print(render(rows))
-    results = {"machine": machine(), "rows": msgspec.to_builtins(rows)}
-    RESULTS.write_text(json.dumps(results, indent=2) + "\n")
-    return int(any(row.good is False for row in rows))
+    results = asyncio.run(measure(sys.argv[1:] or list(NAMES)))
+    print(render(results.rows))
+    save(results)
+    return int(any(row.good is False for row in results.rows))
+
+
+def show() -> int:
+    """Print what the last run measured as Markdown; 2 when there is nothing to print."""
+    try:
+        print(as_markdown(load()))
+    except (OSError, msgspec.DecodeError) as error:
+        print(f"{PATH.name}: {error}; measure first: make bench", file=sys.stderr)
+        return 2
+    return 0
 
 
 if __name__ == "__main__":

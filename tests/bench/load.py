@@ -2,11 +2,15 @@
 
 from __future__ import annotations
 
+import os
+
 from dataclasses import dataclass
 
 import numpy as np
 
 from numpy.typing import NDArray
+
+from monitord.store.request_rows import RequestColumns
 
 
 SERVICE, METHOD = "shop", "GET"
@@ -28,6 +32,22 @@ class Drawn:
     endpoint: Ints
     status: Ints
     duration_us: Ints
+
+    def columns(self, ids: Ints, at_us: Ints) -> RequestColumns:
+        """Return what the writer makes of them at these moments; `ids` are the numbers of NAMES."""
+        count = len(self.endpoint)
+        return RequestColumns(
+            at_us=at_us,
+            duration_us=self.duration_us,
+            trace=np.frombuffer(os.urandom(16 * count), "V16"),
+            has_trace=np.ones(count, np.bool_),
+            error_id=np.ones(count, np.int64),
+            failed=self.status == 500,
+            endpoint_id=ids[self.endpoint],
+            status=self.status,
+            valid=np.ones(count, np.bool_),
+            place=np.arange(count),
+        )
 
 
 def draw_requests(draw: np.random.Generator, count: int, *, every: bool = False) -> Drawn:

@@ -59,13 +59,13 @@ async def run(folder: Path, dsn: str) -> list[Row]:
             delays = await log_delays(browser, running)
         finally:
             await browser.close()
-    p99 = delays[int(len(delays) * 0.99) - 1] if delays else float("nan")
-    seen = len(delays)
+    p99 = delays[int(len(delays) * 0.99) - 1] if delays else None
+    seen, soon = len(delays), p99 is not None and p99 < 300
     return [
         Row("page transferred, cold", size / 1000, "KB", "< 350", size < 350_000),
         Row("page interactive, warm, median", interactive, "ms", "< 300", interactive < 300),
         Row("log lines seen in the browser", seen, "lines", f"{LINES}", seen == LINES),
-        Row("log line, emit to visible, p99", p99, "ms", "< 300", p99 < 300),
+        Row("log line, emit to visible, p99", p99, "ms", "< 300", soon),
     ]
 
 

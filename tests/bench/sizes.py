@@ -5,6 +5,9 @@ from __future__ import annotations
 import os
 
 
+PREFIX = "MONITORD_BENCH_"
+
+
 def size(name: str, promised: int) -> int:
     """Return what `MONITORD_BENCH_<name>` says, else the size the promised figure is about."""
-    return int(os.environ.get(f"MONITORD_BENCH_{name}", promised))
+    return int(os.environ.get(PREFIX + name, promised))

@@ -1,4 +1,9 @@
-"""The requests of one trace among those of a week: near a known moment, and anywhere."""
+"""
+The requests of one trace among those of a week: near a known moment, and anywhere.
+
+Each look-up is for another trace, and the worst of them is judged. Caches are warm: the rows were
+written and read shortly before, and one look-up of each kind goes before those that are timed.
+"""
 
 from __future__ import annotations
 
@@ -44,11 +49,11 @@ Known = list[tuple[UUID, float]]
 
 
 class Taken(NamedTuple):
-    """Medians in ms, and how many of the known traces were found."""
+    """The ms of each look-up, and how many of the known traces were found."""
 
-    empty: float
-    hinted: float
-    anywhere: float
+    empty: list[float]
+    hinted: list[float]
+    anywhere: list[float]
     found: int
 
 
@@ -61,29 +66,34 @@ async def run(folder: Path, dsn: str) -> list[Row]:
         rate = count / (time.perf_counter() - began)
         rows, index = await settled(dsn)
         taken = await looked_up(RequestEvents(store), known)
-    hour, day = (at_promised(ms, taken.empty, rows) for ms in (taken.hinted, taken.anywhere))
+    fixed = median(taken.empty)
+    hour, day = (at_promised(max(ms), fixed, rows) for ms in (taken.hinted, taken.anywhere))
     loaded_day = f"{rows / 1e6:g} M rows"
     right = taken.found == len(known)
     return [
         Row("traces: found near their moment", taken.found, "", f"{len(known)}", right),
-        Row("traces: loaded by COPY", rate, f"rows/s ({rows:,})", "", rows == count),
+        Row("traces: loaded by COPY", rows, f"rows ({rate:,.0f}/s)", f"{count:,}", rows == count),
         Row("traces: index of trace ids", index / rows, "B a row", "", None),
-        Row("trace by id in a day without rows", taken.empty, "ms", "", None),
+        Row("trace by id in a day without rows, median", fixed, "ms", "", None),
         Row(
-            "trace by id, its hour known, of 50 M a day",
+            "trace by id, its hour known, of 50 M a day, warm",
             hour,
-            f"ms (from {taken.hinted:.3g} in a day of {loaded_day})",
+            f"ms (from {seen(taken.hinted)} in a day of {loaded_day})",
             f"< {HINTED_MS}",
             hour < HINTED_MS,
         ),
         Row(
-            f"trace by id, nowhere in {DAYS} days of 50 M",
+            f"trace by id, nowhere in {DAYS} days of 50 M, warm",
             DAYS * day,
-            f"ms ({DAYS} x, from {taken.anywhere:.3g} in a day of {loaded_day})",
+            f"ms ({DAYS} x, from {seen(taken.anywhere)} in a day of {loaded_day})",
             f"< {ANYWHERE_MS:,}",
             DAYS * day < ANYWHERE_MS,
         ),
     ]
+
+
+def seen(taken_ms: list[float]) -> str:
+    return f"the worst of {len(taken_ms)}, {max(taken_ms):.3g}; median {median(taken_ms):.3g};"
 
 
 def at_promised(ms: float, empty_ms: float, rows: int) -> float:
@@ -115,18 +125,7 @@ def parts(first_us: int, count: int, ids: Ints) -> Iterator[RequestColumns]:
         n = min(CHUNK, count - start)
         drawn = draw_requests(draw, n)
         since_us = np.sort(draw.uniform(start, start + n, n)) * (DAY_US / count)
-        yield RequestColumns(
-            at_us=first_us + since_us.astype(np.int64),
-            duration_us=drawn.duration_us,
-            trace=np.frombuffer(os.urandom(16 * n), "V16"),
-            has_trace=np.ones(n, np.bool_),
-            error_id=np.ones(n, np.int64),
-            failed=drawn.status == 500,
-            endpoint_id=ids[drawn.endpoint],
-            status=drawn.status,
-            valid=np.ones(n, np.bool_),
-            place=np.arange(n),
-        )
+        yield drawn.columns(ids, first_us + since_us.astype(np.int64))
 
 
 async def settled(dsn: str) -> tuple[int, int]:
@@ -145,6 +144,8 @@ async def settled(dsn: str) -> tuple[int, int]:
 
 async def looked_up(events: RequestEvents, known: Known) -> Taken:
     """Time look-ups: in a day without rows, in a trace's hour, and of traces that are nowhere."""
+    await timed_ms(events, *known[0])
+    await timed_ms(events, UUID(bytes=os.urandom(16)), None)
     empty, hinted, anywhere, right = [], [], [], 0
     for trace, at in known:
         empty.append((await timed_ms(events, trace, at - DAY))[0])
@@ -152,7 +153,7 @@ async def looked_up(events: RequestEvents, known: Known) -> Taken:
         hinted.append(ms)
         right += found == 1
         anywhere.append((await timed_ms(events, UUID(bytes=os.urandom(16)), None))[0])
-    return Taken(median(empty), median(hinted), median(anywhere), right)
+    return Taken(empty, hinted, anywhere, right)
 
 
 async def timed_ms(events: RequestEvents, trace: UUID, near: float | None) -> tuple[float, int]:
