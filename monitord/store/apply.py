@@ -3,8 +3,9 @@
 from __future__ import annotations
 
 import asyncio
+import itertools
 
-from collections.abc import Iterator, Sequence
+from collections.abc import Collection, Iterator, Sequence
 from typing import Any
 
 import numpy as np
@@ -25,6 +26,11 @@ from monitord.store.samples import MINUTE_US, SampleColumns
 from monitord.store.sums import Ints
 
 
+# So many events of one id are tried, one after the other, until one is not refused.
+ATTEMPTS = 10
+NO_TURN = "too many events of its id were refused before it"
+
+
 class AlreadyApplied(Exception):
     """Exactly these frames of the drain are in the store already, each by its (writer, seq)."""
 
@@ -39,19 +45,54 @@ async def apply(
     """
     Write a drain in the caller's transaction, its rows by `write`; return it without duplicates.
 
-    The rollups get exactly the rows that were written, and so do the ids that are remembered.
+    The rollups get exactly the rows that were written, and so do the ids that are remembered: an
+    event that is refused gives way to the next of its id, though all have to be written anew then.
     Samples are kept for `kept_seconds`.
 
     Raises AlreadyApplied: some of the frames came again. Any of asyncpg's errors.
     """
     await mark_applied(connection, drain.frames, host_id)
-    first: Sequence[Claim] = ()
-    if drain.claims:
-        verdict = await decide(connection, drain.claims, drain.frames, host_id)
-        first, drain = verdict.first, drain.without(verdict.duplicates)
-    refused = await write_rows(connection, drain, host_id, kept_seconds, write)
+    for attempt in itertools.count(1):
+        first, judged = await without_duplicates(connection, drain, host_id)
+        if judged.duplicates:
+            await connection.execute("SAVEPOINT judged")
+        refused = await write_rows(connection, judged, host_id, kept_seconds, write)
+        wronged = given_way(drain.claims, first, refused, judged.duplicates)
+        if not wronged:
+            break
+        await connection.execute("ROLLBACK TO judged; RELEASE judged")
+        drain = drain.excluding(refused)
+        if attempt >= ATTEMPTS:
+            drain = drain.refusing(wronged, NO_TURN)
     await remember(connection, [one for one in first if one.place not in refused], host_id)
-    return drain
+    return judged
+
+
+async def without_duplicates(
+    connection: Connection, drain: Drain, host_id: int
+) -> tuple[Sequence[Claim], Drain]:
+    """Return the claims that are first of their id, and the drain without the others' events."""
+    if not drain.claims:
+        return (), drain
+    verdict = await decide(connection, drain.claims, drain.frames, host_id)
+    return verdict.first, drain.without(verdict.duplicates)
+
+
+def given_way(
+    claims: Sequence[Claim],
+    first: Sequence[Claim],
+    refused: Collection[Place],
+    duplicates: Collection[Place],
+) -> set[Place]:
+    """Return the events that were left out for one of their id which then was refused."""
+    if not refused or not duplicates:
+        return set()
+    free = {claim.key for claim in first if claim.place in refused}
+    return {
+        claim.place
+        for claim in claims
+        if claim.key in free and claim.place is not None and claim.place in duplicates
+    }
 
 
 async def write_rows(

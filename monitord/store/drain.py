@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import asyncio
 
-from collections.abc import Sequence
+from collections.abc import Collection, Sequence
 from dataclasses import dataclass, replace
 from datetime import date, timedelta
 
@@ -18,7 +18,7 @@ from monitord.store.event_ids import Claim, claims_of
 from monitord.store.failures import ENCODING, describe
 from monitord.store.log_rows import LogRow, log_row
 from monitord.store.names import pairs
-from monitord.store.places import FIELDS, Place, events_of
+from monitord.store.places import FIELDS, Place, Places, events_of
 from monitord.store.request_rows import RequestColumns
 from monitord.store.samples import SampleColumns
 from monitord.store.sums import Ints
@@ -74,19 +74,27 @@ class Drain:
         }
 
     def without(self, duplicates: frozenset[Place]) -> Drain:
-        """Return the drain with these events left out."""
-        if not duplicates:
-            return self
-        gone = {kind: [row for of, row in duplicates if of == kind] for kind in FIELDS}
+        """Return the drain with these events left out as duplicates."""
+        return replace(self.excluding(duplicates), duplicates=duplicates) if duplicates else self
+
+    def excluding(self, places: Collection[Place]) -> Drain:
+        """Return the drain without these events, their refusals and the ids they claim."""
+        gone = {kind: [row for of, row in places if of == kind] for kind in FIELDS}
         logs = set(gone["log"])
         return replace(
             self,
             requests=self.requests.take(~np.isin(self.requests.place, gone["request"])),
             logs=[row for row in self.logs if row.place not in logs],
             samples=self.samples.take(~np.isin(self.samples.place, gone["metric"])),
-            refusals=[one for one in self.refusals if one.place not in duplicates],
-            duplicates=duplicates,
+            refusals=[one for one in self.refusals if one.place not in places],
+            claims=[one for one in self.claims if one.place not in places],
         )
+
+    def refusing(self, places: Collection[Place], reason: str) -> Drain:
+        """Return the drain with these events refused."""
+        left, events = self.excluding(places), Places(self.frames)
+        refusals = [Refusal(one, said(events.event(one)), reason) for one in sorted(places)]
+        return replace(left, refusals=[*left.refusals, *refusals])
 
 
 def days_of(at_us: Ints) -> set[date]:

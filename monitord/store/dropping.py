@@ -9,14 +9,15 @@ way; what it leaves is a table of its own, which nobody else asks for.
 from __future__ import annotations
 
 import asyncio
+import contextlib
 
-from collections.abc import Awaitable, Callable
+from collections.abc import AsyncIterator, Awaitable, Callable
 
 import structlog
 
 from monitord.errors import MonitordError, StoreUnreachable
 from monitord.store.connection import Connection
-from monitord.store.partitions import DOOMED, TABLES, partition_state
+from monitord.store.partitions import CLOSED, DOOMED, TABLES, day_in, partition_state
 from monitord.store.pool import Store
 from monitord.store.queries import queries
 
@@ -32,13 +33,18 @@ BRIEFLY_SECONDS = 1.0
 # What is waited for at a time. A detaching that gives up is finished at the next attempt.
 LOCK_TIMEOUT = "lock_timeout = '1s'"
 
+# A closed day is no partition that could be detached first: who reads waits behind its drop.
+CLOSED_LOCK_TIMEOUT = "lock_timeout = '100ms'"
+
 
 class Dropper:
     """
-    Drops partitions one by one, and finishes what was interrupted, by whichever daemon.
+    Drops partitions one by one, and finishes what was interrupted, by whichever daemon. A day that
+    is closed to be packed is dropped as they are.
 
     A partition is marked before it is detached. So one that was left detached is known to be
-    rubbish, and one that a person has detached is not.
+    rubbish, and one that a person has detached is not. A mark on one that nobody is detaching is
+    taken off: a person may detach it later, to keep its rows.
     """
 
     def __init__(
@@ -69,30 +75,50 @@ class Dropper:
 
     async def finish(self) -> None:
         """
-        Drop what is marked and out of its table, or on its way out of it.
+        Drop what is marked and out of its table, or on its way out of it; unmark the others.
 
         Raises StoreUnreachable, StoreError.
         """
         async with self._store.connection() as connection:
-            rows = queries().doomed_partitions(connection, parents=TABLES, mark=DOOMED)
-            left = [row["name"] async for row in rows]
-        for name in left:
-            await self.drop(name.rpartition("_")[0], name, "its dropping was interrupted")
+            rows = queries().marked_partitions(connection, parents=TABLES, mark=DOOMED)
+            left = [(row["name"], row["leaving"]) async for row in rows]
+        for name, leaving in left:
+            table = name.rpartition("_")[0]
+            if leaving:
+                await self.drop(table, name, "its dropping was interrupted")
+            else:
+                await self._spare(table, name)
 
     async def _take_out(self, table: str, name: str) -> bool:
+        if table == CLOSED:
+            async with self._store.transaction() as connection:
+                await connection.execute(f"SET LOCAL {CLOSED_LOCK_TIMEOUT}")
+                return await drop_closed(connection, name)
         async with self._store.connection() as connection:
             state = await partition_state(connection, table, name)
         if state.attached and not state.detaching:
             await self._let_readers_end(table)
         if state.attached:
-            # Not in a transaction: PostgreSQL makes two of its own. An error ends the session.
-            async with self._store.connection() as connection:
-                await connection.execute(f"SET {LOCK_TIMEOUT}")
-                await detach(connection, table, name, finalize=state.detaching)
-                await connection.execute("RESET lock_timeout")
+            await self._detach(table, name, finalize=state.detaching)
         async with self._store.transaction() as connection:
             await connection.execute(f"SET LOCAL {LOCK_TIMEOUT}")
             return await drop_detached(connection, table, name)
+
+    async def _detach(self, table: str, name: str, *, finalize: bool) -> None:
+        try:
+            # Not in a transaction: PostgreSQL makes two of its own.
+            async with self._store.connection() as connection, alone(connection, table):
+                await detach(connection, table, name, finalize=finalize)
+        except BaseException:
+            await self._spare(table, name)
+            raise
+
+    async def _spare(self, table: str, name: str) -> None:
+        """Take the mark off a partition that stays; where that fails, `finish` does it later."""
+        with contextlib.suppress(MonitordError):
+            async with self._store.transaction() as connection:
+                await connection.execute(f"SET LOCAL {LOCK_TIMEOUT}")
+                await spare(connection, table, name)
 
     async def _let_readers_end(self, table: str) -> None:
         """
@@ -112,6 +138,24 @@ class Dropper:
             return {row["holder"] async for row in rows}
 
 
+@contextlib.asynccontextmanager
+async def alone(connection: Connection, table: str) -> AsyncIterator[None]:
+    """
+    Keep others from taking partitions out of a table. An error ends the session, and so the lock.
+
+    Raises: any of asyncpg's errors.
+    """
+    try:
+        await connection.execute(f"SET {LOCK_TIMEOUT}")
+        await queries().lock_dropping(connection, parent=table)
+        yield
+        await queries().unlock_dropping(connection, parent=table)
+        await connection.execute("RESET lock_timeout")
+    except BaseException:
+        connection.terminate()
+        raise
+
+
 async def detach(connection: Connection, table: str, name: str, *, finalize: bool) -> None:
     """
     Mark a partition and make it a table of its own; `finalize` goes on where another left off.
@@ -126,6 +170,14 @@ async def detach(connection: Connection, table: str, name: str, *, finalize: boo
     await connection.execute(f"ALTER TABLE {table} DETACH PARTITION {name} {how}")
 
 
+async def spare(connection: Connection, table: str, name: str) -> None:
+    """Take the mark off a partition unless it is being detached, in the caller's transaction."""
+    await queries().wait_for_dropping(connection, parent=table)
+    state = await partition_state(connection, table, name)
+    if state.marked and state.attached and not state.detaching:
+        await connection.execute(f"COMMENT ON TABLE {name} IS NULL")
+
+
 async def drop_detached(connection: Connection, table: str, name: str) -> bool:
     """
     Drop the table that was a partition, in the caller's transaction; say whether it was there.
@@ -137,3 +189,15 @@ async def drop_detached(connection: Connection, table: str, name: str) -> bool:
     if state.doomed:
         await connection.execute(f"DROP TABLE {name}")
     return state.doomed
+
+
+async def drop_closed(connection: Connection, name: str) -> bool:
+    """
+    Drop a closed day and its mark, in the caller's transaction; say whether it was there.
+
+    Who packs it finds that its mark is gone. What is packed of it is in the archive and stays.
+    """
+    if not await queries().forget_archive_mark(connection, day=day_in(name)):
+        return False
+    await connection.execute(f"DROP TABLE {name}")
+    return True

@@ -30,10 +30,10 @@ FILE_NAME = re.compile(r"(\d{4})_([a-z0-9_]+)\.sql")
 NO_TRANSACTION = "-- migrate: no-transaction"
 
 # A migration may rewrite a large table; only the operator ends it.
-NO_DEADLINE = 86_400.0
+NO_DEADLINE_SECONDS = 86_400.0
 
 # The lock goes with the session anyhow.
-UNLOCK_TIMEOUT = 2.0
+UNLOCK_TIMEOUT_SECONDS = 2.0
 
 RECORDS = """
 CREATE TABLE IF NOT EXISTS monitord_migrations (
@@ -111,7 +111,7 @@ async def migrate(
                 await connection.execute(
                     "SELECT pg_advisory_unlock($1, hashtext(current_schema()))",
                     LOCK,
-                    timeout=UNLOCK_TIMEOUT,
+                    timeout=UNLOCK_TIMEOUT_SECONDS,
                 )
 
 
@@ -186,12 +186,14 @@ async def apply(connection: Connection, migration: Migration) -> None:
     try:
         if migration.in_transaction:
             async with connection.transaction():
-                await connection.execute("SET LOCAL statement_timeout = 0", timeout=NO_DEADLINE)
-                await connection.execute(migration.sql, timeout=NO_DEADLINE)
+                await connection.execute(
+                    "SET LOCAL statement_timeout = 0", timeout=NO_DEADLINE_SECONDS
+                )
+                await connection.execute(migration.sql, timeout=NO_DEADLINE_SECONDS)
                 await record(connection, migration)
         else:
             await connection.execute("SET statement_timeout = 0")
-            await connection.execute(migration.sql, timeout=NO_DEADLINE)
+            await connection.execute(migration.sql, timeout=NO_DEADLINE_SECONDS)
             await connection.execute("RESET statement_timeout")
             await record(connection, migration)
     except asyncpg.DuplicateTableError as error:

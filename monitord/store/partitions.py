@@ -27,6 +27,10 @@ TABLES = (
     "event_ids",
 )
 
+# The parent of the days of `requests` that are closed, to be packed. They are not partitions but
+# children by inheritance, and nothing is written to them.
+CLOSED = "requests_closed"
+
 NAME = re.compile(r"[a-z_]+_(\d{4})(\d\d)(\d\d)")
 
 # A session that holds a table for longer than this makes the write wait and try again.
@@ -66,13 +70,18 @@ class PartitionState(Struct, frozen=True):
     How far a partition has come: made, attached to its table, detaching from it, doomed.
 
     `detaching` is somewhere between attached, which it counts as, and not: it takes no rows, and no
-    other partition can take its place. A `doomed` one is out of its table and only to be dropped.
+    other partition can take its place. `marked` by the comment DOOMED, it is to be dropped.
     """
 
     made: bool
     attached: bool
     detaching: bool
-    doomed: bool
+    marked: bool
+
+    @property
+    def doomed(self) -> bool:
+        """Whether it is out of its table and only to be dropped."""
+        return self.marked and not self.attached
 
 
 class Partitions:

@@ -49,6 +49,11 @@ class Places:
         number = int(np.searchsorted(starts, row, "right")) - 1
         return self._frames[number], row - int(starts[number])
 
+    def event(self, place: Place) -> Request | Log | Metric:
+        """Return the event itself."""
+        frame, index = self.origin(place)
+        return events_of(frame, place[0])[index]
+
     def by_frame(self, places: Collection[Place]) -> dict[Identity, Counter[str]]:
         """Return how many of some events of each type are of which frame."""
         found: dict[Identity, Counter[str]] = {}

@@ -22,19 +22,19 @@ from monitord.telemetry import Telemetry
 
 log = structlog.get_logger(__name__)
 
-# A frozen server is noticed after at most PROBE_EVERY + PROBE_TIMEOUT seconds.
-PROBE_EVERY = 3.0
-PROBE_TIMEOUT = 5.0
+# A frozen server is noticed after at most PROBE_EVERY_SECONDS + PROBE_TIMEOUT_SECONDS seconds.
+PROBE_EVERY_SECONDS = 3.0
+PROBE_TIMEOUT_SECONDS = 5.0
 
-FIRST_WAIT = 0.25
-LONGEST_WAIT = 3.0
+FIRST_WAIT_SECONDS = 0.25
+LONGEST_WAIT_SECONDS = 3.0
 
 # A stop asks again after this: asyncpg may answer the first time with an error of its own.
-STOP_TIMEOUT = 3.0
+STOP_TIMEOUT_SECONDS = 3.0
 STOP_ATTEMPTS = 3
 
 # Nothing but a person ends these, and each attempt is a line in the server's log.
-WAIT_FOR_MENDING = 30.0
+WAIT_FOR_MENDING_SECONDS = 30.0
 
 
 class Store:
@@ -107,6 +107,10 @@ class Store:
         self.detail = refusal
         self._telemetry.store_up.set(int(bool(self.up)))
 
+    def count_failure(self) -> None:
+        """Count an attempt to write that came to nothing."""
+        self._telemetry.store_failures.inc()
+
     def count_damage(self) -> None:
         """Count something stored that cannot be read any more."""
         self._telemetry.store_damage.inc()
@@ -175,10 +179,12 @@ class Store:
 
     async def _connect(self) -> Connections:
         """Return once the store answers and its schema is up to date."""
-        waits = backoff(FIRST_WAIT, LONGEST_WAIT)
+        waits = backoff(FIRST_WAIT_SECONDS, LONGEST_WAIT_SECONDS)
         while True:
             try:
-                connection = await connect(self._dsn, within=PROBE_TIMEOUT, per_call=PROBE_TIMEOUT)
+                connection = await connect(
+                    self._dsn, within=PROBE_TIMEOUT_SECONDS, per_call=PROBE_TIMEOUT_SECONDS
+                )
                 try:
                     await self._prepare_watched(connection)
                 finally:
@@ -186,13 +192,13 @@ class Store:
             except (*ROOTS, MonitordError) as error:
                 self._change(False, describe(error))
                 mend = judge(error) is Failure.STORE
-                await asyncio.sleep(WAIT_FOR_MENDING if mend else next(waits))
+                await asyncio.sleep(WAIT_FOR_MENDING_SECONDS if mend else next(waits))
             except ENCODING:
                 # A name or a port no socket takes. Its text may quote the dsn.
                 self._change(False, "the dsn cannot be understood")
-                await asyncio.sleep(WAIT_FOR_MENDING)
+                await asyncio.sleep(WAIT_FOR_MENDING_SECONDS)
             else:
-                return Connections(self._dsn, within=PROBE_TIMEOUT, per_call=self.timeout)
+                return Connections(self._dsn, within=PROBE_TIMEOUT_SECONDS, per_call=self.timeout)
 
     async def _prepare_watched(self, connection: Connection) -> None:
         """
@@ -204,7 +210,7 @@ class Store:
 
         async def watch() -> None:
             nonlocal frozen
-            await asyncio.sleep(PROBE_EVERY)  # nearly always there is nothing to migrate
+            await asyncio.sleep(PROBE_EVERY_SECONDS)  # nearly always there is nothing to migrate
             frozen = await self._watch()
             connection.terminate()
 
@@ -231,10 +237,12 @@ class Store:
     async def _watch(self) -> str:
         """Probe the store on a connection of its own; return what it said when it went away."""
         try:
-            probe = await connect(self._dsn, within=PROBE_TIMEOUT, per_call=PROBE_TIMEOUT)
+            probe = await connect(
+                self._dsn, within=PROBE_TIMEOUT_SECONDS, per_call=PROBE_TIMEOUT_SECONDS
+            )
             try:
                 while True:
-                    async with asyncio.timeout(PROBE_TIMEOUT):
+                    async with asyncio.timeout(PROBE_TIMEOUT_SECONDS):
                         await probe.execute("SELECT 1")
                     await self._pause()
             finally:
@@ -245,7 +253,7 @@ class Store:
     async def _pause(self) -> None:
         """Wait until the next probe is due, or until a call has failed."""
         with contextlib.suppress(TimeoutError):
-            async with asyncio.timeout(PROBE_EVERY):
+            async with asyncio.timeout(PROBE_EVERY_SECONDS):
                 await self._suspected.wait()
         self._suspected.clear()
 
@@ -307,7 +315,7 @@ async def end(task: asyncio.Task[None]) -> None:
     """
     for _ in range(STOP_ATTEMPTS):
         task.cancel()
-        await asyncio.wait([task], timeout=STOP_TIMEOUT)
+        await asyncio.wait([task], timeout=STOP_TIMEOUT_SECONDS)
         if task.done():
             break
     else:

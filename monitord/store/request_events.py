@@ -22,14 +22,16 @@ from monitord.store.archive.reader import (
     ArchiveDamaged,
     all_requests,
     archived_of_trace,
+    archived_trace_ends,
     one_view,
 )
 from monitord.store.connection import Connection
 from monitord.store.copying import EPOCH_SECONDS
-from monitord.store.partitions import day_in, start_of
+from monitord.store.partitions import CLOSED, day_in, start_of
 from monitord.store.pool import Store
 from monitord.store.queries import queries
 from monitord.store.requests import moment
+from monitord.store.sums import Ints
 from monitord.store.tiers import DAY
 
 
@@ -44,6 +46,9 @@ AROUND_SECONDS = 1_800.0
 
 # A trace id that an application gives to everything it does is no reason to send everything.
 MOST_OF_TRACE = 1_000
+
+# A search through all days makes many calls: it may take so many of the store's timeouts.
+SEARCH_TIMEOUTS = 6
 
 
 class Figures(Struct, frozen=True, kw_only=True):
@@ -99,8 +104,11 @@ class RequestEvents:
 
     def __init__(self, store: Store) -> None:
         self._store = store
-        # Rows are costly to count, and every page waits for the same few connections.
-        self._one = asyncio.Semaphore(1)
+        # Rows are costly to read, and every page waits for the same few connections: so it is one
+        # of a kind at a time. What is quick, near a moment, does not wait for what is not.
+        self._counting = asyncio.Semaphore(1)
+        self._near = asyncio.Semaphore(1)
+        self._anywhere = asyncio.Semaphore(1)
 
     async def exact(self, start: float, end: float) -> Exact:
         """
@@ -111,15 +119,8 @@ class RequestEvents:
         """
         if end - start > LONGEST_SECONDS:
             raise ValueError(f"window: expected at most {LONGEST_SECONDS:g} s, got {end - start:g}")
-        try:
-            async with (
-                asyncio.timeout(self._store.timeout),
-                self._one,
-                self._view() as connection,
-            ):
-                whole, *endpoints = await self._figures(connection, start, end)
-        except TimeoutError:
-            raise StoreUnreachable(f"store: no answer within {self._store.timeout:g} s") from None
+        async with turn_within(self._counting, self._store.timeout), self._view() as connection:
+            whole, *endpoints = await self._figures(connection, start, end)
         named = [
             EndpointFigures(
                 service=row["service"], method=row["method"], route=row["route"], **figures(row)
@@ -130,16 +131,24 @@ class RequestEvents:
 
     async def of_trace(self, trace_id: UUID, near: float | None = None) -> list[TraceRequest]:
         """
-        Return the requests of a trace as they ended, at most MOST_OF_TRACE of them.
+        Return the requests of a trace as they ended, the oldest MOST_OF_TRACE of them.
 
         Near a moment, Unix seconds, they are looked for in the half hours around it. Without one
         the days are gone through from the newest to the oldest that is kept; each is a call of its
-        own, so that no timeout has to fit them all.
+        own, so that the store's timeout does not have to fit them all.
 
-        Raises StoreUnreachable, StoreError.
+        Raises StoreUnreachable: there is no answer within the store's timeout, without a moment
+        within SEARCH_TIMEOUTS of them, waiting for others who search so included. StoreError.
         """
-        if near is not None:
+        timeout = self._store.timeout
+        if near is None:
+            async with turn_within(self._anywhere, SEARCH_TIMEOUTS * timeout):
+                return await self._search(trace_id)
+        async with turn_within(self._near, timeout):
             return await self._of_trace(trace_id, near - AROUND_SECONDS, near + AROUND_SECONDS)
+
+    async def _search(self, trace_id: UUID) -> list[TraceRequest]:
+        """Return the requests of a trace from the newest day that has any."""
         for day in await self._days():
             times = await self._times(trace_id, day)
             if times:
@@ -194,12 +203,14 @@ class RequestEvents:
                 if day_in(name) == day:
                     row = await connection.fetchrow(times_in(name), host_id, trace_id)
                     times += [at.timestamp() for at in row or () if at is not None]
-            packed = await archived_of_trace(connection, host_id, trace_id, start, start + DAY)
+            packed = await archived_trace_ends(connection, host_id, trace_id, start, start + DAY)
         return times + seconds_of(packed)
 
     async def _of_trace(self, trace_id: UUID, since: float, until: float) -> list[TraceRequest]:
         host_id = self._store.host_id
         async with self._view() as connection:
+            # Of a table without statistics the planner might read all.
+            await connection.execute("SET LOCAL enable_seqscan = off")
             rows = queries().trace_requests(
                 connection,
                 host_id=host_id,
@@ -209,9 +220,11 @@ class RequestEvents:
                 most=MOST_OF_TRACE,
             )
             found = [trace_request(row) async for row in rows]
-            packed = await archived_of_trace(connection, host_id, trace_id, since, until)
+            packed = await archived_of_trace(
+                connection, host_id, trace_id, since, until, MOST_OF_TRACE
+            )
             names = await self._names(connection, packed.endpoint_id.tolist())
-        found += packed_requests(packed.take(slice(MOST_OF_TRACE)), names)
+        found += packed_requests(packed, names)
         return sorted(found, key=lambda one: one.time)[:MOST_OF_TRACE]
 
     async def _names(
@@ -224,15 +237,29 @@ class RequestEvents:
 
 
 # Whose partitions hold requests as rows: those of days that are open, and closed to be archived.
-ROWS = ("requests", "requests_closed")
+ROWS = ("requests", CLOSED)
+
+
+@contextlib.asynccontextmanager
+async def turn_within(semaphore: asyncio.Semaphore, seconds: float) -> AsyncIterator[None]:
+    """
+    Hold one of the semaphore's places for a question that is answered within so many seconds.
+
+    Raises StoreUnreachable: it is not, or no place became free.
+    """
+    try:
+        async with asyncio.timeout(seconds), semaphore:
+            yield
+    except TimeoutError:
+        raise StoreUnreachable(f"store: no answer within {seconds:g} s") from None
 
 
 async def partitions(connection: Connection, *parents: str) -> list[str]:
-    """Return the names of the partitions of some tables."""
+    """Return the names of the partitions of some tables but for those that are being dropped."""
     return [
         row["name"]
         for parent in parents
-        async for row in queries().partitions_of(connection, parent=parent)
+        async for row in queries().attached_partitions(connection, parent=parent)
     ]
 
 
@@ -279,11 +306,11 @@ def packed_requests(
             time=time, **names[endpoint], status=status, duration_ms=us / 1000, error=failed
         )
         for time, endpoint, status, us, failed in zip(
-            seconds_of(requests), *(column.tolist() for column in columns), strict=True
+            seconds_of(requests.at_us), *(column.tolist() for column in columns), strict=True
         )
     ]
 
 
-def seconds_of(requests: Requests) -> list[float]:
-    """Return when requests ended, Unix seconds."""
-    return [(EPOCH_SECONDS * 1_000_000 + at) / 1e6 for at in requests.at_us.tolist()]
+def seconds_of(at_us: Ints) -> list[float]:
+    """Return moments of PostgreSQL's microseconds in Unix seconds."""
+    return [(EPOCH_SECONDS * 1_000_000 + at) / 1e6 for at in at_us.tolist()]

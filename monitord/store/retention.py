@@ -17,7 +17,7 @@ from monitord.store.caution import Caution
 from monitord.store.dropping import Dropper
 from monitord.store.event_ids import WINDOW_US
 from monitord.store.failures import describe
-from monitord.store.partitions import TABLES, Partitions, day_in, day_of, start_of
+from monitord.store.partitions import CLOSED, TABLES, Partitions, day_in, day_of, start_of
 from monitord.store.pool import Store
 from monitord.store.queries import queries
 from monitord.store.requests import moment
@@ -147,9 +147,10 @@ class Keeper:
         return dropped
 
     def _kept(self) -> Mapping[str, float]:
-        """Return how long each partitioned table keeps its rows, in seconds."""
+        """Return how long each table with a day a table keeps its rows, in seconds."""
         return {
             "requests": self._keep.requests,
+            CLOSED: self._keep.requests,
             "request_archive": self._keep.requests,
             "logs": self._keep.logs,
             "metrics": self._keep.metrics,

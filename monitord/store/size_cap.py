@@ -10,7 +10,7 @@ import structlog
 from msgspec import Struct
 
 from monitord.store.dropping import Dropper
-from monitord.store.partitions import DOOMED, TABLES, day_in, day_of
+from monitord.store.partitions import CLOSED, DOOMED, TABLES, day_in, day_of
 from monitord.store.pool import Store
 from monitord.store.queries import queries
 from monitord.telemetry import Telemetry
@@ -19,10 +19,10 @@ from monitord.telemetry import Telemetry
 log = structlog.get_logger(__name__)
 
 # What may go for the size: single rows. Rollups are small, and outlive their rows for a purpose.
-RAW = frozenset({"requests", "request_archive", "logs", "metrics", "metric_histograms"})
+RAW = frozenset({"requests", CLOSED, "request_archive", "logs", "metrics", "metric_histograms"})
 
 # What counts: the days of these, and the others.
-PARENTS = (*TABLES, "requests_closed")
+PARENTS = (*TABLES, CLOSED)
 OTHERS = (
     "hosts",
     "endpoints",
@@ -30,7 +30,7 @@ OTHERS = (
     "series",
     "request_rollups",
     "request_rollup_deltas",
-    "requests_closed",
+    CLOSED,
     "request_archive_marks",
     "metric_rollup_marks",
     "writers",

@@ -21,21 +21,21 @@ from monitord.store.halving import Halving, Write, at_once
 from monitord.store.outcome import Outcome, events, size_of
 from monitord.store.partitions import Partitions
 from monitord.store.places import FIELDS, Identity, identity
-from monitord.store.pool import WAIT_FOR_MENDING, Store
+from monitord.store.pool import WAIT_FOR_MENDING_SECONDS, Store
 from monitord.telemetry import Telemetry
 
 
 log = structlog.get_logger(__name__)
 
 # What one transaction holds at most; more only makes the answer to a failure longer.
-LIMIT = 10_000
+LIMIT_EVENTS = 10_000
 LIMIT_BYTES = 4 * 1024 * 1024
 
 # A transaction that took more than this part of the store's timeout is not followed by a larger.
 EASY = 0.25
 
-FIRST_WAIT = 0.2
-LONGEST_WAIT = 3.0
+FIRST_WAIT_SECONDS = 0.2
+LONGEST_WAIT_SECONDS = 3.0
 
 # Refused rows told one by one in the log; the others are counted alone.
 REFUSALS_TOLD = 5
@@ -66,7 +66,7 @@ class Writer:
         self._dictionaries = Dictionaries(store)
         self._partitions = Partitions(store)
         # Events of the next transaction at most: fewer after one that failed, then more again.
-        self._limit = LIMIT
+        self._limit = LIMIT_EVENTS
         # The attempt whose COMMIT is being waited for.
         self._sent: Outcome | None = None
         # Frames whose last COMMIT got no answer, and what that attempt made of them.
@@ -95,7 +95,7 @@ class Writer:
         All of them, unless that failed: then fewer are tried, and the source gives the others
         again. What is too much for one transaction is no longer so after some halving.
         """
-        waits = backoff(FIRST_WAIT, LONGEST_WAIT)
+        waits = backoff(FIRST_WAIT_SECONDS, LONGEST_WAIT_SECONDS)
         fault: Exception | None = None
         while frames:
             await self._store.ready()
@@ -111,7 +111,7 @@ class Writer:
             except StoreError as error:
                 self._failed(frames)
                 self._store.report_writing(str(error))
-                await asyncio.sleep(WAIT_FOR_MENDING)
+                await asyncio.sleep(WAIT_FOR_MENDING_SECONDS)
             except Exception as error:  # noqa: BLE001 - one fault must not stop the queue for good
                 if len(frames) > 1:
                     frames = self._fewer(frames)
@@ -124,7 +124,7 @@ class Writer:
                 self._store.report_writing("")
                 self._done(frames)
                 if time.monotonic() - began < EASY * self._store.timeout:
-                    self._limit = min(LIMIT, 2 * self._limit)
+                    self._limit = min(LIMIT_EVENTS, 2 * self._limit)
                 return
 
     def _failed(self, frames: Sequence[Frame]) -> None:

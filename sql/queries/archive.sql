@@ -37,6 +37,15 @@ WITH dropped AS (
 )
 SELECT EXISTS (SELECT FROM dropped);
 
+-- name: forget_archive_mark(day)$
+-- Pack no more of a day, whoever is at it; says whether it was being packed.
+WITH dropped AS (
+    DELETE FROM request_archive_marks
+    WHERE day = :day::date
+    RETURNING 1
+)
+SELECT EXISTS (SELECT FROM dropped);
+
 -- name: summarize_closed(closed)!
 -- Let the index by time know every page of a closed day; most it knows already.
 SELECT brin_summarize_new_values(indexrelid)

@@ -2,14 +2,26 @@
 -- Let one session at a time make partitions of a table; the lock ends with the transaction.
 SELECT pg_advisory_xact_lock(hashtext('monitord partitions'), to_regclass(:parent::text)::oid::int);
 
+-- name: lock_dropping(parent)!
+-- Let one session at a time take partitions out of a table; the lock is the session's.
+SELECT pg_advisory_lock(hashtext('monitord dropping'), to_regclass(:parent::text)::oid::int);
+
+-- name: unlock_dropping(parent)!
+-- Let the next session take partitions out of a table.
+SELECT pg_advisory_unlock(hashtext('monitord dropping'), to_regclass(:parent::text)::oid::int);
+
+-- name: wait_for_dropping(parent)!
+-- Let no session take partitions out of a table until the transaction ends.
+SELECT pg_advisory_xact_lock(hashtext('monitord dropping'), to_regclass(:parent::text)::oid::int);
+
 -- name: partition_state(parent, child, mark)^
 -- Whether a partition exists, whether it belongs to its table, or is on its way out of it; and
--- whether it is out of it to be dropped, which a comment on it says.
+-- whether it is to be dropped once it is out of it, which a comment on it says.
 SELECT
     child IS NOT NULL AS made,
     inhrelid IS NOT NULL AS attached,
     coalesce(inhdetachpending, false) AS detaching,
-    inhrelid IS NULL AND coalesce(obj_description(child, 'pg_class') = :mark::text, false) AS doomed
+    coalesce(obj_description(child, 'pg_class') = :mark::text, false) AS marked
 FROM to_regclass(:child::text) AS child
 LEFT JOIN pg_inherits ON inhrelid = child AND inhparent = to_regclass(:parent::text);
 
@@ -21,16 +33,27 @@ JOIN pg_class AS child ON child.oid = inhrelid
 WHERE inhparent = to_regclass(:parent::text)
 ORDER BY 1;
 
--- name: doomed_partitions(parents, mark)
--- The partitions that are marked to be dropped and out of their tables, or on their way.
-SELECT relname::text AS name
+-- name: attached_partitions(parent)
+-- The partitions of a table that are not on their way out of it, by name.
+SELECT child.relname::text AS name
+FROM pg_inherits
+JOIN pg_class AS child ON child.oid = inhrelid
+WHERE inhparent = to_regclass(:parent::text)
+  AND NOT inhdetachpending
+ORDER BY 1;
+
+-- name: marked_partitions(parents, mark)
+-- The partitions that are marked to be dropped; and whether they are out of their tables, or on
+-- their way.
+SELECT
+    relname::text AS name,
+    coalesce(inhdetachpending, true) AS leaving
 FROM pg_class
 LEFT JOIN pg_inherits ON inhrelid = oid
 WHERE relnamespace = current_schema()::regnamespace
   AND relkind = 'r'
   AND left(relname, -length('_YYYYMMDD')) = ANY (:parents::text[])
   AND obj_description(oid, 'pg_class') = :mark::text
-  AND coalesce(inhdetachpending, true)
 ORDER BY 1;
 
 -- name: holders_of(parent)

@@ -11,8 +11,9 @@ import pytest_asyncio
 
 from monitord.errors import StoreUnreachable
 from monitord.store.dropping import Dropper, detach, drop_detached
-from monitord.store.partitions import Partitions
+from monitord.store.partitions import DOOMED, Partitions
 from monitord.store.pool import Store
+from monitord.store.queries import queries
 
 
 SQL = asyncpg.Connection
@@ -219,6 +220,86 @@ async def test_what_a_person_has_detached_stays(
 
     assert not dropped
     assert await exists(sql)
+
+
+async def comment(sql: SQL) -> str | None:
+    return await sql.fetchval("SELECT obj_description($1::regclass, 'pg_class')", NAME)
+
+
+async def test_what_a_person_has_detached_after_a_failed_drop_stays(
+    two_days: Store, sql: SQL, other: SQL
+) -> None:
+    """
+    A detaching that failed before it began leaves no mark: who then detaches the day by hand, to
+    keep its rows, keeps them.
+    """
+    holding = other.transaction()
+
+    async def sleep(_seconds: float) -> None:
+        if not other.is_in_transaction():
+            await holding.start()
+            await other.execute("LOCK TABLE ONLY requests IN SHARE UPDATE EXCLUSIVE MODE")
+
+    assert not await Dropper(two_days, sleep).drop("requests", NAME, "test")
+    await holding.rollback()
+    await sql.execute(f"ALTER TABLE requests DETACH PARTITION {NAME}")
+    await Dropper(two_days, at_once).finish()
+
+    assert len(await sql.fetch(f"TABLE {NAME}")) == 1
+
+
+async def test_drop_that_is_cancelled_before_it_begins_leaves_no_mark(
+    two_days: Store, sql: SQL, other: SQL, third: SQL
+) -> None:
+    """
+    A daemon that stops while it waits to begin takes its mark off before it ends.
+    """
+    holding = other.transaction()
+
+    async def sleep(_seconds: float) -> None:
+        await asyncio.sleep(0)
+        if not other.is_in_transaction():
+            await holding.start()
+            await other.execute("LOCK TABLE ONLY requests IN SHARE UPDATE EXCLUSIVE MODE")
+
+    dropping = asyncio.create_task(Dropper(two_days, sleep).drop("requests", NAME, "test"))
+    await somebody_waits(third)
+    dropping.cancel()
+    await asyncio.wait([dropping])
+    await holding.rollback()
+
+    assert await comment(sql) is None
+
+
+async def test_mark_without_a_detaching_is_taken_off(
+    two_days: Store, dropper: Dropper, sql: SQL
+) -> None:
+    """
+    A crash between marking and detaching is put right at the next start; the day and its rows stay.
+    """
+    await sql.execute(f"COMMENT ON TABLE {NAME} IS '{DOOMED}'")
+
+    await dropper.finish()
+
+    assert await comment(sql) is None
+    assert await rows(sql) == 2
+
+
+async def test_mark_of_a_drop_that_goes_on_stays(
+    two_days: Store, dropper: Dropper, sql: SQL, other: SQL
+) -> None:
+    """
+    Who finds a mark while another daemon has just set it leaves it to that one.
+    """
+    await sql.execute(f"COMMENT ON TABLE {NAME} IS '{DOOMED}'")
+
+    await queries().lock_dropping(other, parent="requests")
+    await dropper.finish()
+    left = await comment(sql)
+    await queries().unlock_dropping(other, parent="requests")
+    await dropper.finish()
+
+    assert (left, await comment(sql)) == (DOOMED, None)
 
 
 async def test_two_daemons_drop_it_once(two_days: Store, sql: SQL) -> None:

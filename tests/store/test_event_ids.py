@@ -10,6 +10,7 @@ import msgspec
 import pytest
 
 from monitord.model import Batch, Frame, Log, Metric, Request
+from monitord.store import apply as applying
 from monitord.store.apply import apply
 from monitord.store.dictionaries import Dictionaries
 from monitord.store.drain import prepare
@@ -172,6 +173,72 @@ async def test_refused_row_leaves_no_id(
     assert await count(sql, "requests") == await rolled(sql) == 3
     assert await count(sql, "event_ids") == 3
     assert duplicates(telemetry) == 1
+
+
+@pytest.mark.parametrize("apart", [False, True])
+async def test_refused_event_gives_way_to_the_next_of_its_id(
+    write_groups: WriteGroups, sql: SQL, telemetry: Telemetry, apart: bool
+) -> None:
+    """
+    Of several events of one id in one transaction the first that the database takes is stored; the
+    refused ones before it are dead letters, and only those after it are duplicates.
+    """
+    await sql.execute("ALTER TABLE requests ADD CHECK (duration_us NOT IN (13000, 14000))")
+    took_ms = [13.0, 14.0, 1.0, 2.0, 13.0]
+    events = [request("1", duration_ms=one) for one in took_ms]
+    others = [request(duration_ms=13.0), request("2"), request("2"), request()]
+    frames = [frame(n, one) for n, one in enumerate(events, 1)] if apart else [frame(1, *events)]
+
+    await write_groups([[*frames, frame(9, *others)]])
+
+    stored = await sql.fetchval("SELECT array_agg(duration_us ORDER BY duration_us) FROM requests")
+    assert stored == [1_000, 1_000, 1_000]
+    assert await rolled(sql) == 3
+    assert await count(sql, "event_ids") == 2
+    assert telemetry.total("monitord_dead_letters_total") == 3
+    assert telemetry.total("monitord_store_refused_events_total") == 3
+    assert duplicates(telemetry) == 3
+
+
+async def test_flood_of_refused_events_of_one_id_ends(
+    write_groups: WriteGroups,
+    sql: SQL,
+    telemetry: Telemetry,
+    monkeypatch: pytest.MonkeyPatch,
+) -> None:
+    """
+    Of an id under which too much is refused nothing more is tried: the rest are dead letters too.
+    """
+    monkeypatch.setattr(applying, "ATTEMPTS", 2)
+    await sql.execute("ALTER TABLE requests ADD CHECK (duration_us <> 13000)")
+    bad = [request("1", duration_ms=13.0) for _ in range(5)]
+
+    await write_groups([[frame(1, *bad, request("1"), request("2"), request("2"))]])
+
+    assert await count(sql, "requests") == await rolled(sql) == 1
+    assert telemetry.total("monitord_dead_letters_total") == 6
+    assert telemetry.total("monitord_store_refused_events_total") == 6
+    assert duplicates(telemetry) == 1
+
+
+async def test_log_and_sample_that_are_refused_give_way_too(
+    write_groups: WriteGroups, sql: SQL, telemetry: Telemetry
+) -> None:
+    """
+    It is so for events of every type, of each by itself.
+    """
+    await sql.execute("ALTER TABLE logs ADD CHECK (message <> 'bad')")
+    await sql.execute("ALTER TABLE metrics ADD CHECK (value <> 13)")
+    logs = [Log(MIDNIGHT, "shop", "INFO", text, id="1") for text in ("bad", "good", "bad")]
+    samples = [Metric(MIDNIGHT, "jobs", value, "shop", "counter", id="1") for value in (13, 2, 4)]
+
+    await write_groups([[frame(1, *logs, *samples, request("1"), request("1"))]])
+
+    assert await sql.fetchval("SELECT array_agg(message) FROM logs") == ["good"]
+    assert await sql.fetchval("SELECT array_agg(value) FROM metrics") == [2]
+    assert await count(sql, "requests") == await rolled(sql) == 1
+    assert telemetry.total("monitord_dead_letters_total") == 2
+    assert duplicates(telemetry) == 3
 
 
 async def test_key_stands_for_the_whole_request(

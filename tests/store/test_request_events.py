@@ -15,6 +15,8 @@ from monitord import settings
 from monitord.errors import StoreUnreachable
 from monitord.histogram import RELATIVE_ERROR
 from monitord.model import Batch, ErrorInfo, Frame, Request
+from monitord.store import request_events
+from monitord.store.dropping import detach
 from monitord.store.partitions import day_of, name_of
 from monitord.store.pool import Store, open_pool
 from monitord.store.request_events import MOST_ENDPOINTS, Figures, RequestEvents, times_in
@@ -259,6 +261,57 @@ async def test_a_trace_is_found_on_every_day_that_is_kept(
 
     assert [one.time for one in found] == [AT - days * DAY]
     assert await RequestEvents(store).of_trace(uuid4()) == []
+
+
+async def test_a_day_that_is_being_dropped_is_passed_over(
+    store: Store, write: Write, sql: SQL, database: str
+) -> None:
+    """
+    A half detached day is no longer there, for the search of its day as for any other.
+    """
+    trace = uuid4()
+    await put(write, request(AT, trace=trace), request(AT - 3 * DAY, trace=trace))
+    detaching = await asyncpg.connect(database)
+    async with sql.transaction():
+        await sql.fetch("SELECT FROM requests")
+        await detaching.execute("SET lock_timeout = '50ms'")
+        with pytest.raises(asyncpg.LockNotAvailableError):
+            await detach(detaching, "requests", name_of("requests", day_of(AT)), finalize=False)
+    await detaching.close()
+
+    found = await RequestEvents(store).of_trace(trace)
+
+    assert [one.time for one in found] == [AT - 3 * DAY]
+
+
+async def test_few_search_at_a_time_and_not_for_long(
+    database: str, config: settings.Store, write: Write, sql: SQL, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """
+    However many search for a trace, one near a moment and one anywhere are at the store, and none
+    waits for longer than a search of its kind may take.
+    """
+    monkeypatch.setattr(request_events, "SEARCH_TIMEOUTS", 2)
+    await put(write, request(trace=uuid4()))
+    patient = settings.Store(timeout=1.0, connections=20, retention=config.retention)
+    waiting = "SELECT count(DISTINCT pid) FROM pg_locks WHERE NOT granted"
+    async with open_pool(patient, database, "test", Telemetry()) as store:
+        await store.ready()
+        events = RequestEvents(store)
+        async with sql.transaction():
+            await sql.execute("LOCK TABLE requests IN ACCESS EXCLUSIVE MODE")
+            hints = (AT, None) * 4
+            asked = [asyncio.create_task(events.of_trace(uuid4(), hint)) for hint in hints]
+            counts = []
+            while not any(one.done() for one in asked):
+                counts.append(await sql.fetchval(waiting))
+                await asyncio.sleep(0.005)
+            await asyncio.wait(asked)
+
+    assert max(counts) <= 2
+    assert all(isinstance(one.exception(), StoreUnreachable) for one in asked)
+    assert str(asked[-2].exception()) == "store: no answer within 1 s"
+    assert str(asked[-1].exception()) == "store: no answer within 2 s"
 
 
 async def test_a_trace_over_midnight_is_whole(store: Store, write: Write) -> None:

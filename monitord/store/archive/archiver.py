@@ -3,9 +3,10 @@
 from __future__ import annotations
 
 import asyncio
+import contextlib
 import time
 
-from collections.abc import Awaitable, Callable
+from collections.abc import AsyncIterator, Awaitable, Callable
 from dataclasses import dataclass, replace
 from datetime import UTC, date, datetime, timedelta
 from typing import Any
@@ -21,7 +22,7 @@ from monitord.store.archive.trace_filter import filter_of
 from monitord.store.connection import Connection
 from monitord.store.copying import EPOCH_SECONDS
 from monitord.store.failures import describe
-from monitord.store.partitions import Partitions, day_in, name_of, partition_state
+from monitord.store.partitions import CLOSED, Partitions, day_in, name_of, partition_state
 from monitord.store.pool import Store
 from monitord.store.queries import queries
 from monitord.store.retention import over
@@ -34,7 +35,7 @@ EVERY_SECONDS = 3_600.0
 RETRY_SECONDS = 60.0
 
 # Requests packed at once, some 20 MB while it lasts; a stretch of time is chosen to hold half.
-MOST = 100_000
+MOST_REQUESTS = 100_000
 
 # The longest chunk. It bounds how far before a window a reader looks.
 LONGEST = timedelta(hours=1)
@@ -95,12 +96,20 @@ class Archiver:
         """
         Finish the days that were begun, then pack those that are due at `now`, Unix seconds.
 
-        Raises StoreUnreachable, StoreError: what was packed so far stays so.
+        A day that fails holds up no other; it is tried again the next time.
+
+        Raises what the first of them failed by, when all are done: mostly StoreUnreachable,
+        StoreError. What was packed so far stays so.
         """
-        await self._pack_closed()
+        failed: dict[date, Exception] = {}
+        await self._pack_closed(failed)
         for day in await self._due(now):
-            if await self._close(day):
-                await self._pack_closed()
+            async with self._noted(failed, day):
+                if await self._close(day):
+                    await self._make_known(day)
+                    await self._pack_closed(failed)
+        for error in failed.values():
+            raise error
 
     async def _due(self, now: float) -> list[date]:
         if self._after is None:
@@ -128,16 +137,41 @@ class Archiver:
 
         return await self._shortly(day, close)
 
-    async def _pack_closed(self) -> None:
-        """Pack every closed day from its mark to its end."""
+    async def _make_known(self, day: date) -> None:
+        """
+        Let the planner know a day that was just closed, and its indexes all of its pages.
+
+        It may be read for long before it is packed, and autovacuum need not have come by.
+        """
+        async with self._store.connection() as connection:
+            await queries().summarize_closed(connection, closed=closed_name(day))
+            await connection.execute(f"ANALYZE {closed_name(day)}")
+
+    async def _pack_closed(self, failed: dict[date, Exception]) -> None:
+        """Pack every closed day from its mark to its end, but for those that have failed."""
         async with self._store.connection() as connection:
             marks = [Mark(**row) async for row in queries().archive_marks(connection)]
         for mark in marks:
-            began = time.monotonic()
-            packed = await self._pack_day(mark)
-            if await self._drop(mark):
-                seconds = round(time.monotonic() - began, 1)
-                log.info("archive.packed", day=str(mark.day), requests=packed, seconds=seconds)
+            if mark.day not in failed:
+                async with self._noted(failed, mark.day):
+                    await self._finish(mark)
+
+    @contextlib.asynccontextmanager
+    async def _noted(self, failed: dict[date, Exception], day: date) -> AsyncIterator[None]:
+        """Note what a day fails by, and let others be packed."""
+        try:
+            yield
+        except Exception as error:  # noqa: BLE001 - one day's fault must not hold up the others
+            failed[day] = error
+            self._store.count_failure()
+            log.warning("archive.day_failed", day=str(day), reason=describe(error))
+
+    async def _finish(self, mark: Mark) -> None:
+        began = time.monotonic()
+        packed = await self._pack_day(mark)
+        if await self._drop(mark):
+            seconds = round(time.monotonic() - began, 1)
+            log.info("archive.packed", day=str(mark.day), requests=packed, seconds=seconds)
 
     async def _pack_day(self, mark: Mark) -> int:
         """Pack the rest of a day; return how many requests it was."""
@@ -164,8 +198,8 @@ class Archiver:
             # Without statistics the planner may read the whole day for each portion.
             await connection.execute("SET LOCAL enable_seqscan = off")
             query = queries().requests_to_pack
-            requests, host_ids = await copied(connection, query, mark.until, until, MOST)
-        if len(requests) >= MOST:
+            requests, host_ids = await copied(connection, query, mark.until, until, MOST_REQUESTS)
+        if len(requests) >= MOST_REQUESTS:
             until = EPOCH + timedelta(microseconds=int(requests.at_us[-1]) + 1)
         chunks = await asyncio.to_thread(chunks_of, requests, host_ids)
         async with self._store.transaction() as connection:
@@ -212,7 +246,7 @@ class Mark:
 
 def closed_name(day: date) -> str:
     """Return the name of the table of a closed day."""
-    return name_of("requests_closed", day)
+    return name_of(CLOSED, day)
 
 
 def midnight(day: date) -> datetime:
@@ -222,7 +256,7 @@ def midnight(day: date) -> datetime:
 
 def next_step(step: timedelta, count: int) -> timedelta:
     """Return the whole minutes that hold half of what is packed at once, at the rate of a step."""
-    fitting = step * (MOST / 2 / max(count, 1)) // SHORTEST * SHORTEST
+    fitting = step * (MOST_REQUESTS / 2 / max(count, 1)) // SHORTEST * SHORTEST
     return min(max(fitting, SHORTEST), LONGEST)
 
 

@@ -6,6 +6,7 @@ import asyncio
 import contextlib
 
 from collections.abc import AsyncIterator, Mapping, Sequence
+from datetime import UTC, datetime, timedelta
 from typing import Any
 from uuid import UUID
 
@@ -13,13 +14,17 @@ import numpy as np
 
 from monitord.errors import StoreError
 from monitord.store.archive.chunks import DamagedChunk, decoded
-from monitord.store.archive.columns import Requests, joined
+from monitord.store.archive.columns import NOTHING, Requests, joined
 from monitord.store.archive.rows import copied
 from monitord.store.archive.trace_filter import block_hash, may_hold
 from monitord.store.connection import Connection
-from monitord.store.copying import one_us
+from monitord.store.copying import EPOCH_SECONDS, one_us
 from monitord.store.queries import queries
 from monitord.store.requests import moment
+from monitord.store.sums import Ints
+
+
+EPOCH = datetime.fromtimestamp(EPOCH_SECONDS, UTC)
 
 
 class ArchiveDamaged(StoreError):
@@ -76,15 +81,45 @@ async def archived_requests(
 
 
 async def archived_of_trace(
-    connection: Connection, host_id: int, trace_id: UUID, start: float, end: float
+    connection: Connection, host_id: int, trace_id: UUID, start: float, end: float, most: int
 ) -> Requests:
     """
-    Return the archived requests of one trace in [start, end), Unix seconds, in order of time.
+    Return the archived requests of one trace in [start, end), Unix seconds, in order of time: so
+    many of the oldest, for a trace id may be that of everything there is.
 
     Only the chunks whose filters know the id are read, one after the other.
 
     Raises ArchiveDamaged: such a chunk is. Any root of asyncpg's errors.
     """
+    found = NOTHING
+    for chunk in await chunks_with(connection, host_id, trace_id, start, end):
+        if len(found) == most and us_of(chunk["at"]) > found.at_us[-1]:
+            break
+        part = await of_trace_in(connection, host_id, chunk, trace_id, start, end)
+        found = in_order(joined([found, part])).take(slice(most))
+    return found
+
+
+async def archived_trace_ends(
+    connection: Connection, host_id: int, trace_id: UUID, start: float, end: float
+) -> Ints:
+    """
+    Return when the first and the last archived request of a trace in [start, end) ended, PostgreSQL
+    microseconds; nothing of a trace that has none.
+
+    Raises: as archived_of_trace.
+    """
+    ends = NOTHING.at_us
+    for chunk in await chunks_with(connection, host_id, trace_id, start, end):
+        part = await of_trace_in(connection, host_id, chunk, trace_id, start, end)
+        ends = np.sort(np.concatenate((ends, part.at_us)))[[0, -1]] if len(part) else ends
+    return ends
+
+
+async def chunks_with(
+    connection: Connection, host_id: int, trace_id: UUID, start: float, end: float
+) -> list[Mapping[str, Any]]:
+    """Return `at` and `chunk` of the chunks whose filters know a trace id, in order of time."""
     rows = queries().filters_between(
         connection,
         host_id=host_id,
@@ -92,17 +127,23 @@ async def archived_of_trace(
         until=moment(end),
         block=block_hash(trace_id.bytes),
     )
-    filters = [row async for row in rows]
-    found = []
-    for row in filters:
-        if may_hold(row["bits"], trace_id.bytes):
-            chunk = await queries().find_chunk(
-                connection, host_id=host_id, at=row["at"], chunk=row["chunk"]
-            )
-            requests = await asyncio.to_thread(within, [chunk], start, end)
-            same = requests.trace == np.void(trace_id.bytes)
-            found.append(requests.take(requests.has_trace & same))
-    return in_order(joined(found))
+    return [row async for row in rows if may_hold(row["bits"], trace_id.bytes)]
+
+
+async def of_trace_in(
+    connection: Connection,
+    host_id: int,
+    chunk: Mapping[str, Any],
+    trace_id: UUID,
+    start: float,
+    end: float,
+) -> Requests:
+    """Return the requests of a trace in one chunk."""
+    whole = await queries().find_chunk(
+        connection, host_id=host_id, at=chunk["at"], chunk=chunk["chunk"]
+    )
+    requests = await asyncio.to_thread(within, [whole], start, end)
+    return requests.take(requests.has_trace & (requests.trace == np.void(trace_id.bytes)))
 
 
 def within(chunks: Sequence[Mapping[str, Any]], start: float, end: float) -> Requests:
@@ -128,6 +169,11 @@ def unpacked(chunk: Mapping[str, Any]) -> Requests:
         raise ArchiveDamaged(
             f"store: the chunk of request_archive at {at} is damaged: {error}"
         ) from error
+
+
+def us_of(at: datetime) -> int:
+    """Return a moment in PostgreSQL's microseconds, exactly."""
+    return (at - EPOCH) // timedelta(microseconds=1)
 
 
 def in_order(requests: Requests) -> Requests:

@@ -122,7 +122,7 @@ async def test_requests_of_one_moment_are_packed_together(
     """
     More requests of one microsecond than are packed at once are no obstacle.
     """
-    monkeypatch.setattr(module, "MOST", 100)
+    monkeypatch.setattr(module, "MOST_REQUESTS", 100)
     await fill(300)
     await sql.execute(
         "UPDATE requests SET at = '2026-08-01 12:00+00' WHERE at > '2026-08-01 06:00+00'"

@@ -72,7 +72,7 @@ async def test_crash_anywhere_leaves_every_row_once(
     """
     Wherever an archiver ends, each row is readable once, and the next one goes on from there.
     """
-    monkeypatch.setattr(module, "MOST", 500)
+    monkeypatch.setattr(module, "MOST_REQUESTS", 500)
     monkeypatch.setattr(module, "SHORTEST", module.LONGEST)
     await fill(1_500, hours=2)
     before = await rows_of(sql)
@@ -95,7 +95,7 @@ async def test_reader_sees_every_row_at_every_moment(
     """
     Whoever reads while a day is closed, packed and dropped finds each row once, every time.
     """
-    monkeypatch.setattr(module, "MOST", 100)
+    monkeypatch.setattr(module, "MOST_REQUESTS", 100)
     await fill(2_000)
     before = await rows_of(sql)
     reads = []

@@ -1,5 +1,7 @@
 """Archived requests are read as rows are: by time and by trace, alone and together with rows."""
 
+import tracemalloc
+
 from collections.abc import Awaitable, Callable, Sequence
 from datetime import UTC, datetime
 from uuid import UUID, uuid4
@@ -10,9 +12,15 @@ import pytest
 
 from monitord.errors import StoreError
 from monitord.model import Batch, ErrorInfo, Frame, Request
+from monitord.store import request_events
 from monitord.store.archive import archiver as archiving
 from monitord.store.archive.archiver import Archiver
-from monitord.store.archive.reader import archived_of_trace, archived_requests
+from monitord.store.archive.reader import (
+    archived_of_trace,
+    archived_requests,
+    archived_trace_ends,
+    us_of,
+)
 from monitord.store.partitions import start_of
 from monitord.store.pool import Store
 from monitord.store.request_events import Exact, RequestEvents
@@ -78,11 +86,75 @@ async def test_request_is_found_by_its_trace(
     async with store.connection() as connection:
         for row in stored[::10]:
             trace, at = row[6], row[0].timestamp()
-            found = await archived_of_trace(connection, 1, trace, START, START + 86_400)
+            found = await archived_of_trace(connection, 1, trace, START, START + 86_400, 9)
             assert list(rows(found, 1)) == [row]
-            assert len(await archived_of_trace(connection, 1, trace, START, at)) == 0
-            assert len(await archived_of_trace(connection, 2, trace, START, START + 86_400)) == 0
-        assert len(await archived_of_trace(connection, 1, UUID(int=0), START, NOW)) == 0
+            assert len(await archived_of_trace(connection, 1, trace, START, at, 9)) == 0
+            assert len(await archived_of_trace(connection, 2, trace, START, START + 86_400, 9)) == 0
+        assert len(await archived_of_trace(connection, 1, UUID(int=0), START, NOW, 9)) == 0
+
+
+async def test_oldest_requests_of_a_trace_are_the_same_in_rows_and_archive(
+    archiver: Archiver, store: Store, write: Write, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """
+    Of a trace that has more than is answered the oldest are found, in chunks that overlap too.
+    """
+    monkeypatch.setattr(request_events, "MOST_OF_TRACE", 150)
+    monkeypatch.setattr(archiving, "MOST_REQUESTS", 200)
+    events = RequestEvents(store)
+    some = [Request(NOON + n, "shop", "GET", "/", 200, 1.0, trace_id=TRACE.hex) for n in range(999)]
+
+    await write([Frame(1, 1, Batch(NOON, requests=some[1::2]))])
+    await archiver.archive(NOW)
+    await write([Frame(1, 2, Batch(NOON, requests=some[::2]))])
+    mixed = await events.of_trace(TRACE)
+    await archiver.archive(NOW)
+    archived = await events.of_trace(TRACE)
+
+    assert [one.time for one in mixed] == [one.time for one in archived]
+    assert [one.time for one in archived] == [NOON + n for n in range(150)]
+
+
+async def test_chunks_beyond_the_answer_are_not_read(
+    archiver: Archiver, fill: Fill, store: Store, sql: SQL
+) -> None:
+    """
+    Once there are as many requests of a trace as are asked for, no later chunk is looked into.
+    """
+    await fill(500, traced=1)
+    await sql.execute("UPDATE requests SET trace_id = $1", TRACE)
+    stored = await rows_of(sql)
+    await archiver.archive(NOW)
+    await sql.execute("UPDATE request_archive SET traces = '' WHERE at > $1", moment(NOON))
+
+    async with store.connection() as connection:
+        found = await archived_of_trace(connection, 1, TRACE, START, START + 86_400, 50)
+
+    assert list(rows(found, 1)) == stored[:50]
+
+
+async def test_trace_of_everything_takes_no_more_memory(
+    archiver: Archiver, fill: Fill, store: Store, sql: SQL
+) -> None:
+    """
+    However many archived requests a trace has, one chunk at a time is held.
+    """
+    await fill(100_000, traced=1)
+    await sql.execute("UPDATE requests SET trace_id = $1", TRACE)
+    first, last = await sql.fetchrow("SELECT min(at), max(at) FROM requests")
+    await archiver.archive(NOW)
+    assert await sql.fetchval("SELECT count(*) FROM request_archive") >= 24
+
+    tracemalloc.start()
+    async with store.connection() as connection:
+        ends = await archived_trace_ends(connection, 1, TRACE, START, START + 86_400)
+        found = await archived_of_trace(connection, 1, TRACE, START, START + 86_400, 1_000)
+    _, most_bytes = tracemalloc.get_traced_memory()
+    tracemalloc.stop()
+
+    assert [us_of(first), us_of(last)] == ends.tolist()
+    assert len(found) == 1_000
+    assert most_bytes < 4_000_000
 
 
 TRACE = uuid4()
@@ -203,7 +275,7 @@ async def test_day_that_is_being_packed_is_read_as_well(
     """
     Exact figures and traces are the same at every step of the packing of their day.
     """
-    monkeypatch.setattr(archiving, "MOST", 200)
+    monkeypatch.setattr(archiving, "MOST_REQUESTS", 200)
     events = RequestEvents(store)
     await write([Frame(1, 1, Batch(NOON, requests=traffic(1, 1_000)))])
     before = rounded(await events.exact(NOON, NOON + 300)), await events.of_trace(TRACE)
