@@ -35,6 +35,7 @@ def listened(house: House) -> None:
     telemetry.events.labels("http", "metric").inc(house.spool.figures.appended_events)
     telemetry.datagrams.inc(12_804)
     telemetry.receive_buffer.set(32 * 1024**2)
+    telemetry.kernel_drops.set(0)
     telemetry.lost.labels("shop")
     for kind, target in (("redis", "main"), ("postgres", "orders"), ("host", "host")):
         telemetry.scrapes.labels(kind, target, "up").inc(1_242)
