@@ -12,6 +12,7 @@ import aiohttp
 import asyncpg
 
 from monitord.store import tiers
+from monitord.store.failures import ROOTS
 
 
 PATIENCE_SECONDS = 90.0
@@ -74,7 +75,7 @@ async def always_rolled_up(dsn: str) -> None:
     """
     while True:
         await asyncio.sleep(LOOK_SECONDS)
-        with contextlib.suppress(asyncpg.PostgresError, OSError, TimeoutError):
+        with contextlib.suppress(*ROOTS):
             async with asyncio.timeout(ANSWER_SECONDS):
                 rows, counted = await rolled_up(dsn)
             assert rows == counted, f"{rows} rows, and the rollups say {counted}"
