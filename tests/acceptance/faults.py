@@ -13,6 +13,7 @@ from pathlib import Path
 import asyncpg
 import psutil
 
+from monitord.store.failures import ROOTS
 from tests.acceptance.disks import fill
 from tests.acceptance.house import House
 from tests.acceptance.injuries import INJURIES, injure
@@ -60,7 +61,7 @@ def frozen(house: House) -> Iterator[None]:
 
 async def sessions_are_ended(house: House, draw: random.Random) -> None:
     """Somebody ends all of monitord's sessions, in whatever they are."""
-    with contextlib.suppress(asyncpg.PostgresError, OSError):
+    with contextlib.suppress(*ROOTS):
         connection = await asyncpg.connect(house.dsn, timeout=5)
         try:
             await connection.execute(
