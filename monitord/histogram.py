@@ -31,6 +31,9 @@ BUCKETS = 2048
 # The specification's index of the dense row's first bucket: the one that holds 1 us.
 FIRST_INDEX = -638
 
+# Above every index of a double (±68,800), so that a key's sign is its value's and zero is zero.
+ZERO_TO_FIRST = 1 << 20
+
 # Half a bucket's width against its middle is 0.5415 %; the rest is for rounding of the logarithm.
 RELATIVE_ERROR = 0.0055
 
@@ -57,6 +60,19 @@ def exponent_value(indexes: NDArray[np.int64]) -> NDArray[np.float64]:
     """Return the representative, 2LU/(L+U), of buckets by the specification's index."""
     values: NDArray[np.float64] = np.exp2((indexes + 1) / PER_OCTAVE) * (2.0 / (1.0 + BASE))
     return values
+
+
+def signed_index(values: NDArray[np.float64]) -> NDArray[np.int64]:
+    """Return sortable bucket keys: positive above 0, negative below, zero itself 0."""
+    size = np.abs(values)
+    index = exponent_index(np.where(size > 0, size, 1.0)) + ZERO_TO_FIRST
+    return np.sign(values).astype(np.int64) * np.where(size > 0, index, 0)
+
+
+def signed_value(keys: NDArray[np.int64]) -> NDArray[np.float64]:
+    """Return the representative value of each bucket key."""
+    value = exponent_value(np.abs(keys) - ZERO_TO_FIRST)
+    return np.where(keys == 0, 0.0, np.sign(keys) * value)
 
 
 def upper_bound_ms(bucket: int) -> float:

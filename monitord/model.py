@@ -5,7 +5,7 @@ from __future__ import annotations
 import enum
 
 from collections.abc import Sequence
-from typing import Annotated, Any, Literal, Protocol
+from typing import Annotated, Any, Literal, Protocol, TypeAlias
 
 from msgspec import Meta, Struct
 
@@ -17,6 +17,8 @@ DurationMs = Annotated[float, Meta(ge=0, le=86_400_000)]
 IdempotencyKey = Annotated[str, Meta(max_length=255)]
 
 MetricKind = Literal["gauge", "counter", "histogram"]
+SpanKind = Literal["internal", "server", "client", "producer", "consumer"]
+SpanStatus = Literal["unset", "ok", "error"]
 
 # Level name -> OpenTelemetry severity number (the first of its range); the store keeps the number.
 LEVELS: dict[str, int] = {"DEBUG": 5, "INFO": 9, "WARNING": 13, "ERROR": 17, "CRITICAL": 21}
@@ -95,6 +97,21 @@ class Log(
     error: ErrorInfo | None = None
 
 
+class Distribution(Struct, frozen=True, gc=False):
+    """
+    Observations that were put together before they came.
+
+    `buckets` are those of an OpenTelemetry exponential histogram of scale 6, count by key: the
+    specification's index plus 1,048,576, negated for negative values, 0 for zero.
+    """
+
+    count: Annotated[int, Meta(ge=1, lt=2**32)]
+    sum: float
+    min: float
+    max: float
+    buckets: dict[int, Annotated[int, Meta(ge=1, lt=2**32)]]
+
+
 class Metric(
     Struct,
     frozen=True,
@@ -108,7 +125,8 @@ class Metric(
     One sample of one series.
 
     A gauge is a value at `time`; a counter is the increment since the sample before (never a
-    lifetime total); a histogram sample is one observation. Scraped samples have no `service`.
+    lifetime total); a histogram sample is one observation, or many as a `distribution`, of which
+    `value` is the mean. Scraped samples have no `service`.
     """
 
     time: float
@@ -119,6 +137,75 @@ class Metric(
     unit: str = ""
     attributes: dict[str, str] = {}
     id: Text | None = None
+    distribution: Distribution | None = None
+
+
+class Span(
+    Struct,
+    frozen=True,
+    gc=False,
+    omit_defaults=True,
+    tag_field="type",
+    tag="span",
+    forbid_unknown_fields=True,
+):
+    """
+    One step of a trace: a query, a cache call, a call to another service, a job.
+
+    `time` is Unix seconds of its end, as of a request; it began `duration_ms` before. `attributes`
+    is a JSON object named as OpenTelemetry does (`db.query.text`). Without `parent_id` it is the
+    first of its trace.
+    """
+
+    time: float
+    service: Text
+    trace_id: TraceId
+    span_id: SpanId
+    name: Text
+    duration_ms: DurationMs
+    parent_id: SpanId | None = None
+    kind: SpanKind = "internal"
+    status: SpanStatus = "unset"
+    id: Text | None = None
+    attributes: dict[str, Any] = {}
+    error: ErrorInfo | None = None
+
+
+class Annotation(
+    Struct,
+    frozen=True,
+    gc=False,
+    omit_defaults=True,
+    tag_field="type",
+    tag="annotation",
+    forbid_unknown_fields=True,
+):
+    """Something people did or noticed at `time`: a mark on every chart. A deploy is the usual."""
+
+    time: float
+    title: Text
+    service: str = ""
+    kind: Text = "note"
+    text: str = ""
+    id: Text | None = None
+    attributes: dict[str, str] = {}
+
+
+Event: TypeAlias = Request | Log | Metric | Span | Annotation
+
+# The types of events, and the list of a batch that holds them.
+LISTS = {
+    "request": "requests",
+    "log": "logs",
+    "metric": "metrics",
+    "span": "spans",
+    "annotation": "annotations",
+}
+
+
+def type_of(event: Event) -> str:
+    """Return the type of an event, a key of LISTS."""
+    return str(event.__struct_config__.tag)
 
 
 class Batch(Struct, frozen=True, gc=False):
@@ -136,9 +223,16 @@ class Batch(Struct, frozen=True, gc=False):
     metrics: Sequence[Metric] = ()
     size_bytes: int = 0
     idempotency_key: IdempotencyKey = ""
+    spans: Sequence[Span] = ()
+    annotations: Sequence[Annotation] = ()
 
     def __len__(self) -> int:
-        return len(self.requests) + len(self.logs) + len(self.metrics)
+        return len(self.requests) + len(self.logs) + self.others
+
+    @property
+    def others(self) -> int:
+        """Events that are neither requests nor logs."""
+        return len(self.metrics) + len(self.spans) + len(self.annotations)
 
 
 class Frame(Struct, frozen=True, gc=False):
@@ -318,7 +412,7 @@ class DeadLetter(Struct, frozen=True):
     seq: int
     index: int
     reason: str
-    event: Request | Log | Metric
+    event: Event
 
 
 class DeadLetters(Protocol):

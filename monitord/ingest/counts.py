@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 from monitord.ingest.decoded import Code, Decoded
+from monitord.model import LISTS
 from monitord.telemetry import Telemetry
 
 
@@ -11,21 +12,16 @@ class Counts:
 
     def __init__(self, telemetry: Telemetry, protocol: str) -> None:
         events, rejected = telemetry.events, telemetry.rejected
-        self._requests = events.labels(protocol, "request")
-        self._logs = events.labels(protocol, "log")
-        self._metrics = events.labels(protocol, "metric")
+        self._events = {name: events.labels(protocol, kind) for kind, name in LISTS.items()}
         self._rejected = {code: rejected.labels(protocol, code) for code in Code}
         self._unknown_fields = telemetry.unknown_fields
         self._clamped_times = telemetry.clamped_times
 
     def count(self, decoded: Decoded) -> None:
         """Count what was taken, and what was wrong."""
-        if decoded.requests:
-            self._requests.inc(len(decoded.requests))
-        if decoded.logs:
-            self._logs.inc(len(decoded.logs))
-        if decoded.metrics:
-            self._metrics.inc(len(decoded.metrics))
+        for name, counter in self._events.items():
+            if events := getattr(decoded, name):
+                counter.inc(len(events))
         self.count_wrong(decoded)
 
     def count_wrong(self, decoded: Decoded) -> None:

@@ -10,7 +10,7 @@ from typing import Any
 
 from monitord.ingest.envelope import Envelope
 from monitord.ingest.limits import REPORTED
-from monitord.model import Batch, Log, Metric, Request
+from monitord.model import LISTS, Annotation, Batch, Event, Log, Metric, Request, Span, type_of
 
 
 # What one value inside an event takes in memory, at least, however few bytes it was sent as.
@@ -64,6 +64,8 @@ class Decoded:
     requests: list[Request] = field(default_factory=list)
     logs: list[Log] = field(default_factory=list)
     metrics: list[Metric] = field(default_factory=list)
+    spans: list[Span] = field(default_factory=list)
+    annotations: list[Annotation] = field(default_factory=list)
     envelopes: list[Envelope] = field(default_factory=list)
     refusals: list[Refusal] = field(default_factory=list)
     refused: Counter[Code] = field(default_factory=Counter)
@@ -72,20 +74,21 @@ class Decoded:
 
     @property
     def accepted(self) -> int:
-        return len(self.requests) + len(self.logs) + len(self.metrics)
+        return (
+            len(self.requests)
+            + len(self.logs)
+            + len(self.metrics)
+            + len(self.spans)
+            + len(self.annotations)
+        )
 
     @property
     def rejected(self) -> int:
         return self.refused.total()
 
-    def take(self, event: Request | Log | Metric) -> None:
+    def take(self, event: Event) -> None:
         """Put an event into the list of its kind."""
-        if isinstance(event, Request):
-            self.requests.append(event)
-        elif isinstance(event, Log):
-            self.logs.append(event)
-        else:
-            self.metrics.append(event)
+        getattr(self, LISTS[type_of(event)]).append(event)
 
     def refuse(self, index: int, why: Refused) -> None:
         """Count a refused event, and describe it if it is one of the first."""
@@ -97,16 +100,27 @@ class Decoded:
         """Return what was taken, as one batch: `size_bytes` as it arrived, and its structure."""
         size_bytes += VALUE_BYTES * self._values()
         return Batch(
-            received_at, self.requests, self.logs, self.metrics, size_bytes, idempotency_key
+            received_at,
+            self.requests,
+            self.logs,
+            self.metrics,
+            size_bytes,
+            idempotency_key,
+            self.spans,
+            self.annotations,
         )
 
     def _values(self) -> int:
         """Count the values inside events: of `fields`, attributes and tracebacks."""
         errors = [request.error for request in self.requests if request.error is not None]
         errors += [log.error for log in self.logs if log.error is not None]
+        errors += [span.error for span in self.spans if span.error is not None]
         return (
             sum([_count(log.fields) for log in self.logs if log.fields])
+            + sum([_count(span.attributes) for span in self.spans if span.attributes])
             + sum([len(metric.attributes) for metric in self.metrics])
+            + sum([len(one.distribution.buckets) for one in self.metrics if one.distribution])
+            + sum([len(one.attributes) for one in self.annotations])
             + sum([len(error.frames) for error in errors])
         )
 

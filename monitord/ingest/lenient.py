@@ -21,13 +21,15 @@ from monitord.ingest.envelope import Envelope
 from monitord.ingest.limits import DEPTH
 from monitord.ingest.settle import Item
 from monitord.ingest.texts import REPLACEMENT, UNSTORABLE, cleaned, too_deep
-from monitord.model import Log, Metric, Request
+from monitord.model import Annotation, Log, Metric, Request, Span
 
 
 TYPES: dict[str, type[Item]] = {
     "request": Request,
     "log": Log,
     "metric": Metric,
+    "span": Span,
+    "annotation": Annotation,
     "sender": Envelope,
 }
 FIELDS = {name: frozenset(kind.__struct_fields__) for name, kind in TYPES.items()}
@@ -58,7 +60,7 @@ def lenient(item: bytes | str, now: float, into: Decoded) -> Item:
     }
     into.unknown_fields += len(found.keys() - FIELDS[name] - {"type"})
     for key, mend in MENDED.items():
-        if key in known:
+        if key in known and (name, key) not in AS_THEY_ARE:
             known[key] = mend(known[key])
     known = {key: value for key, value in known.items() if value is not None}
     if "time" in FIELDS[name]:
@@ -165,11 +167,16 @@ MENDED: dict[str, Callable[[Any], Any]] = {
     "time": _time,
     "trace_id": _hex_id,
     "span_id": _absent_when_empty,
+    "parent_id": _absent_when_empty,
     "id": _absent_when_empty,
     "kind": _lower,
+    "status": _lower,
     "attributes": _texts,
     "error": _without_nulls,
+    "distribution": _without_nulls,
 }
+# A span's attributes are any JSON, as a log's fields are.
+AS_THEY_ARE = {("span", "attributes")}
 
 
 def _explained(error: msgspec.ValidationError, known: dict[str, Any]) -> Refused:

@@ -14,6 +14,10 @@ NAME_CHARACTERS = 1_000
 # OpenTelemetry's limit for an instrument's name; it also fits an index.
 METRIC_NAME_CHARACTERS = 255
 UNIT_CHARACTERS = 63
+# Of a distribution: three times what 1 us to 1 h fits in.
+BUCKETS = 6_000
+# Beyond every index of a double, either side.
+BUCKET_KEY = 2**21
 ID_CHARACTERS = 128
 # A longer one would be cut in the store: it is for a file, not for a page.
 MESSAGE_BYTES = 256 * 1024

@@ -16,11 +16,9 @@ import msgspec
 
 from monitord.ingest.arrays import items
 from monitord.ingest.decoded import Code, Decoded, Refused, TooManyItems
-from monitord.ingest.envelope import Envelope
 from monitord.ingest.lenient import lenient
 from monitord.ingest.limits import BODY_ITEMS, ITEM_BYTES
 from monitord.ingest.settle import Item, settle, settle_all, take_all
-from monitord.model import Log, Metric, Request
 
 
 BOM = b"\xef\xbb\xbf"
@@ -35,12 +33,8 @@ SHORTEST_EVENT_BYTES = 30
 # 4 ms, 15 ms for the largest one.
 STEP_BYTES = 16 * 1024
 
-_item: msgspec.json.Decoder[Item] = msgspec.json.Decoder(
-    cast(Any, Request | Log | Metric | Envelope)
-)
-_items: msgspec.json.Decoder[list[Item]] = msgspec.json.Decoder(
-    cast(Any, list[Request | Log | Metric | Envelope])
-)
+_item: msgspec.json.Decoder[Item] = msgspec.json.Decoder(cast(Any, Item))
+_items: msgspec.json.Decoder[list[Item]] = msgspec.json.Decoder(cast(Any, list[Item]))
 
 
 def decode_body(body: bytes, now: float, limit: int = BODY_ITEMS) -> Decoded:
@@ -69,14 +63,19 @@ def decode_datagrams(datagrams: Sequence[bytes], now: float) -> Decoded:
     return into
 
 
+def take_at_once(datagrams: Sequence[bytes], now: float, into: Decoded) -> bool:
+    """Take a whole drain if nothing in it needs mending; else take nothing, return False."""
+    events = _strict(b"\n".join(datagrams))
+    return events is not None and take_all(events, now, into)
+
+
 def decoding(datagrams: Sequence[bytes], now: float, into: Decoded) -> Iterator[None]:
     """
     Decode one drain into *into*, pausing after each STEP_BYTES that must be looked into.
 
     What needs no mending is done without a pause.
     """
-    events = _strict(b"\n".join(datagrams))
-    if events is not None and take_all(events, now, into):
+    if take_at_once(datagrams, now, into):
         return
     looked_into = 0
     for datagram in datagrams:

@@ -7,16 +7,27 @@ from __future__ import annotations
 
 import math
 
-from collections.abc import Sequence
+from collections.abc import Callable, Sequence
 from typing import Any
 
 import msgspec
 
 from monitord.ingest.decoded import Code, Decoded, Refused
 from monitord.ingest.envelope import Envelope
-from monitord.ingest.fits import HEX, INT4, error_fits, logs_fit, metrics_fit, requests_fit
+from monitord.ingest.fits import (
+    HEX,
+    INT4,
+    annotations_fit,
+    distribution_fits,
+    error_fits,
+    logs_fit,
+    metrics_fit,
+    requests_fit,
+    spans_fit,
+)
 from monitord.ingest.limits import (
     ATTRIBUTES,
+    BUCKETS,
     ERROR_MESSAGE_BYTES,
     ID_CHARACTERS,
     KEY_CHARACTERS,
@@ -29,10 +40,20 @@ from monitord.ingest.limits import (
     UNIT_CHARACTERS,
 )
 from monitord.ingest.texts import bounded_fields, fields_fit, shortened
-from monitord.model import LEVELS, METHODS, ErrorInfo, Log, Metric, Request, StackFrame
+from monitord.model import (
+    LEVELS,
+    METHODS,
+    Annotation,
+    ErrorInfo,
+    Event,
+    Log,
+    Metric,
+    Request,
+    Span,
+    StackFrame,
+)
 
 
-Event = Request | Log | Metric
 # What one line may be.
 Item = Event | Envelope
 
@@ -70,22 +91,34 @@ def settle_all(items: Sequence[Item], now: float, into: Decoded) -> None:
 
 def take_all(items: Sequence[Item], now: float, into: Decoded) -> bool:
     """Take the events if all of them keep the rules as they are; else take none, return False."""
-    requests = [item for item in items if type(item) is Request]
-    envelopes: list[Envelope] = []
-    logs: list[Log] = []
-    metrics: list[Metric] = []
-    if len(requests) != len(items):
-        envelopes = [item for item in items if type(item) is Envelope]
-    if len(requests) + len(envelopes) != len(items):
-        logs = [item for item in items if type(item) is Log]
-        metrics = [item for item in items if type(item) is Metric]
-    if requests_fit(requests, now) and logs_fit(logs, now) and metrics_fit(metrics, now):
-        into.requests += requests
-        into.logs += logs
-        into.metrics += metrics
-        into.envelopes += envelopes
-        return True
-    return False
+    found = Decoded()
+    found.requests = [item for item in items if type(item) is Request]
+    if len(found.requests) != len(items):
+        found.envelopes = [item for item in items if type(item) is Envelope]
+    if len(found.requests) + len(found.envelopes) != len(items):
+        found.logs = [item for item in items if type(item) is Log]
+        found.metrics = [item for item in items if type(item) is Metric]
+        found.spans = [item for item in items if type(item) is Span]
+        found.annotations = [item for item in items if type(item) is Annotation]
+    if not _all_fit(found, now):
+        return False
+    into.requests += found.requests
+    into.logs += found.logs
+    into.metrics += found.metrics
+    into.spans += found.spans
+    into.annotations += found.annotations
+    into.envelopes += found.envelopes
+    return True
+
+
+def _all_fit(found: Decoded, now: float) -> bool:
+    return (
+        requests_fit(found.requests, now)
+        and logs_fit(found.logs, now)
+        and metrics_fit(found.metrics, now)
+        and spans_fit(found.spans, now)
+        and annotations_fit(found.annotations, now)
+    )
 
 
 def settle(index: int, event: Item, now: float, into: Decoded) -> int:
@@ -94,12 +127,7 @@ def settle(index: int, event: Item, now: float, into: Decoded) -> int:
         into.envelopes.append(event)
         return 0
     try:
-        if isinstance(event, Request):
-            changes = _request_changes(event)
-        elif isinstance(event, Log):
-            changes = _log_changes(event)
-        else:
-            changes = _metric_changes(event)
+        changes = CHANGES[type(event)](event)
     except Refused as why:
         into.refuse(index, why)
         return 1
@@ -144,21 +172,57 @@ def _metric_changes(metric: Metric) -> dict[str, Any]:
     _check_length("service", metric.service, NAME_CHARACTERS)
     _check_length("unit", metric.unit, UNIT_CHARACTERS)
     _check_length("id", metric.id or "", ID_CHARACTERS)
-    if len(metric.attributes) > ATTRIBUTES:
+    _check_attributes(metric.attributes)
+    if metric.distribution is not None and not distribution_fits(metric):
         raise Refused(
-            Code.TOO_MANY_ATTRIBUTES,
-            f"attributes: expected at most {ATTRIBUTES}, got {len(metric.attributes)}",
+            Code.INVALID_FIELD,
+            "distribution: expected, of a histogram, finite numbers, and buckets whose counts add"
+            f" up to count, at most {BUCKETS:,} of them",
         )
-    for key, value in metric.attributes.items():
-        _check_length("a key of attributes", key, KEY_CHARACTERS)
-        _check_length(f"attributes.{key}", value, NAME_CHARACTERS)
     return changes
 
 
-def _shared_changes(event: Request | Log) -> dict[str, Any]:
+def _span_changes(span: Span) -> dict[str, Any]:
+    changes = _shared_changes(span)
+    if span.attributes and not fields_fit(span.attributes):
+        changes["attributes"] = bounded_fields(span.attributes, "attributes")
+    return changes
+
+
+def _annotation_changes(annotation: Annotation) -> dict[str, Any]:
+    _check_length("id", annotation.id or "", ID_CHARACTERS)
+    _check_length("service", annotation.service, NAME_CHARACTERS)
+    _check_attributes(annotation.attributes)
+    text = shortened(annotation.text, ERROR_MESSAGE_BYTES)
+    return {} if text is annotation.text else {"text": text}
+
+
+CHANGES: dict[type, Callable[[Any], dict[str, Any]]] = {
+    Request: _request_changes,
+    Log: _log_changes,
+    Metric: _metric_changes,
+    Span: _span_changes,
+    Annotation: _annotation_changes,
+}
+
+
+def _check_attributes(attributes: dict[str, str]) -> None:
+    if len(attributes) > ATTRIBUTES:
+        raise Refused(
+            Code.TOO_MANY_ATTRIBUTES,
+            f"attributes: expected at most {ATTRIBUTES}, got {len(attributes)}",
+        )
+    for key, value in attributes.items():
+        _check_length("a key of attributes", key, KEY_CHARACTERS)
+        if len(value) > NAME_CHARACTERS:  # a name for each, unasked, would cost more than the rest
+            _check_length(f"attributes.{key}", value, NAME_CHARACTERS)
+
+
+def _shared_changes(event: Request | Log | Span) -> dict[str, Any]:
     changes: dict[str, Any] = {}
     _check_length("id", event.id or "", ID_CHARACTERS)
-    for name, value in (("trace_id", event.trace_id), ("span_id", event.span_id)):
+    for name in ("trace_id", "span_id", "parent_id"):
+        value = getattr(event, name, None)
         if value is None:
             continue
         lower = value.lower()

@@ -57,33 +57,35 @@ def fields_fit(fields: dict[str, Any]) -> bool:
     return True
 
 
-def bounded_fields(fields: dict[str, Any]) -> dict[str, Any]:
+def bounded_fields(fields: dict[str, Any], name: str = "fields") -> dict[str, Any]:
     """
-    Return `fields` with long texts shortened.
+    Return `fields` with long texts shortened; `name` is what the event calls them.
 
     Raises Refused: too deep, too many fields or values, a key too long.
     """
     if too_deep(fields, DEPTH - 1):  # the event itself is the first level
-        raise Refused(Code.TOO_DEEP, f"fields: expected at most {DEPTH} levels in all")
+        raise Refused(Code.TOO_DEEP, f"{name}: expected at most {DEPTH} levels in all")
     if len(fields) > ATTRIBUTES:
         raise Refused(
-            Code.TOO_MANY_ATTRIBUTES, f"fields: expected at most {ATTRIBUTES}, got {len(fields)}"
+            Code.TOO_MANY_ATTRIBUTES, f"{name}: expected at most {ATTRIBUTES}, got {len(fields)}"
         )
-    result: dict[str, Any] = _Bounded().value(fields)
+    result: dict[str, Any] = _Bounded(name).value(fields)
     return result
 
 
 class _Bounded:
     """Copies nested values, counting them as it goes."""
 
-    def __init__(self) -> None:
+    def __init__(self, name: str) -> None:
+        self._name = name
         self._values = 0
 
     def value(self, value: Any) -> Any:
         self._values += 1
         if self._values > FIELD_VALUES:
             raise Refused(
-                Code.TOO_MANY_ATTRIBUTES, f"fields: expected at most {FIELD_VALUES} values in all"
+                Code.TOO_MANY_ATTRIBUTES,
+                f"{self._name}: expected at most {FIELD_VALUES} values in all",
             )
         if isinstance(value, str):
             return shortened(value, FIELD_BYTES)
@@ -97,7 +99,8 @@ class _Bounded:
         if len(key) > KEY_CHARACTERS:
             raise Refused(
                 Code.TOO_LONG,
-                f"a key of fields: expected at most {KEY_CHARACTERS} characters, got {len(key)}",
+                f"a key of {self._name}: expected at most {KEY_CHARACTERS} characters,"
+                f" got {len(key)}",
             )
         return key
 

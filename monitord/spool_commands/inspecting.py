@@ -21,7 +21,7 @@ from monitord.spool_commands.words import counted, moment, one_line, size
 
 ROW = "{:20} {:>9} {:>9} {:>9} {:>10} {:>10} {:>10}  {:20}  {:20}  {}"
 HEAD = ROW.format(
-    *("segment", "size", "frames", "waiting", "requests", "logs", "metrics"),
+    *("segment", "size", "frames", "waiting", "requests", "logs", "others"),
     *("first arrival", "last arrival", "damage"),
 )
 
@@ -92,7 +92,7 @@ def as_json(report: Report) -> str:
 
 
 def _row(one: SegmentSummary, name: str, damage: str) -> str:
-    counts = (one.frames, one.frames - one.done_frames, one.requests, one.logs, one.metrics)
+    counts = (one.frames, one.frames - one.done_frames, one.requests, one.logs, one.others)
     texts = [f"{count:,}" for count in counts]
     times = (moment(one.first_at), moment(one.last_at))
     return ROW.format(name, size(one.size_bytes), *texts, *times, damage)
@@ -117,7 +117,7 @@ def _total(segments: list[SegmentSummary]) -> SegmentSummary:
         total.done_frames += one.done_frames
         total.requests += one.requests
         total.logs += one.logs
-        total.metrics += one.metrics
+        total.others += one.others
     firsts = [one.first_at for one in segments if one.first_at is not None]
     lasts = [one.last_at for one in segments if one.last_at is not None]
     total.first_at, total.last_at = min(firsts, default=None), max(lasts, default=None)

@@ -13,12 +13,11 @@ import msgspec
 from msgspec import Meta, Struct
 
 from monitord.errors import SpoolError
-from monitord.model import Log, Metric, Request
+from monitord.model import Annotation, Event, Log, Request, Span
 
 
 FILE = "dead_letters.jsonl"
 
-Event = Request | Log | Metric
 Number = Annotated[int, Meta(ge=0, le=2**63 - 1)]
 # Until the year 9999.
 Moment = Annotated[float, Meta(ge=0, lt=253_402_300_800)]
@@ -98,4 +97,8 @@ def said(letter: Letter) -> str:
         return f"{event.service} {event.method} {event.route} {event.status}"
     if isinstance(event, Log):
         return f"{event.service} {event.level} {event.message}"
+    if isinstance(event, Span):
+        return f"{event.service} {event.name} {event.duration_ms} ms"
+    if isinstance(event, Annotation):
+        return f"{event.service} {event.kind} {event.title}".lstrip()
     return f"{event.service} {event.name} {event.value}".lstrip()

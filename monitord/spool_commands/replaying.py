@@ -14,13 +14,13 @@ from collections import Counter
 from collections.abc import Callable, Iterable, Iterator, Sequence
 from pathlib import Path
 
-from msgspec import Struct
+from msgspec import Struct, structs
 
 from monitord.embedded.lock import FolderLock
 from monitord.errors import SpoolError
 from monitord.intake.intake import SAID
 from monitord.intake.spool.spool import Refusal, Spool, SpoolLimits, open_spool
-from monitord.model import Batch, Log, Metric, Request
+from monitord.model import LISTS, Batch, type_of
 from monitord.settings import Settings
 from monitord.spool_commands.letters import FILE, Letter, Line, NotAnEvent, event_of, read
 from monitord.spool_commands.words import counted, one_line
@@ -65,14 +65,8 @@ def ready(line: Line, now: float) -> tuple[str, Batch]:
         raise NotAnEvent("the line is no letter")
     event = event_of(line.letter)
     key = key_of(line.letter)
-    return key, Batch(
-        now,
-        requests=[event] if isinstance(event, Request) else (),
-        logs=[event] if isinstance(event, Log) else (),
-        metrics=[event] if isinstance(event, Metric) else (),
-        size_bytes=len(line.text),
-        idempotency_key=key,
-    )
+    batch = Batch(now, size_bytes=len(line.text), idempotency_key=key)
+    return key, structs.replace(batch, **{LISTS[type_of(event)]: [event]})
 
 
 def key_of(letter: Letter) -> str:

@@ -14,11 +14,21 @@ from monitord.ingest.decoded import Decoded
 from monitord.ingest.envelope import Envelope
 from monitord.ingest.native import decode_body, decode_datagrams
 from monitord.intake.spool import record
-from monitord.model import LEVELS, METHODS, Frame, Log, Metric, Request
+from monitord.model import (
+    LEVELS,
+    LISTS,
+    METHODS,
+    Annotation,
+    Frame,
+    Log,
+    Metric,
+    Request,
+    Span,
+)
 
 
 NOW = 1_795_459_200.0
-KINDS = (Request, Log, Metric, Envelope)
+KINDS = (Request, Log, Metric, Span, Annotation, Envelope)
 EXAMPLES = settings(max_examples=150, deadline=None, derandomize=True, database=None)
 
 
@@ -63,6 +73,9 @@ BASES = st.sampled_from(
         | {"duration_ms": 1.5},
         {"type": "log", "service": "s", "level": "INFO", "message": "m"},
         {"type": "metric", "name": "n", "value": 1, "attributes": {"a": "b"}},
+        {"type": "span", "service": "s", "name": "n", "duration_ms": 1, "trace_id": "0" * 32}
+        | {"span_id": "0" * 16, "attributes": {"a": [1]}},
+        {"type": "annotation", "title": "t", "attributes": {"a": "b"}},
         {"type": "sender", "id": "7f", "service": "s", "age_ms": 9, "sequence": 4, "events": 2},
     ]
 )
@@ -98,12 +111,18 @@ def check(decoded: Decoded, lines: int) -> None:
         assert "\\u0000" not in json.dumps(log.fields).replace("\\\\", "")
     for metric in decoded.metrics:
         assert math.isfinite(metric.value)
-        assert all(type(value) is str for value in metric.attributes.values())
-    for event in (*decoded.requests, *decoded.logs, *decoded.metrics):
+    for span in decoded.spans:
+        assert 0 <= span.duration_ms <= 86_400_000
+        assert span.parent_id is None or int(span.parent_id, 16) >= 0
+        json.dumps(span.attributes, allow_nan=False)
+    for one in (*decoded.metrics, *decoded.annotations):
+        assert all(type(value) is str for value in one.attributes.values())
+    batch = decoded.batch(NOW, 1)
+    for event in (event for name in LISTS.values() for event in getattr(batch, name)):
         assert NOW - 3_600 <= event.time <= NOW + 600
         storable(repr(event))
         storable(event.service)
-    for event in (*decoded.requests, *decoded.logs):
+    for event in (*decoded.requests, *decoded.logs, *decoded.spans):
         assert event.trace_id is None or int(event.trace_id, 16) >= 0
     keepable(decoded)
     for refusal in decoded.refusals:

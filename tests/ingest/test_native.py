@@ -12,7 +12,18 @@ from monitord.ingest.decoded import VALUE_BYTES, Code, Decoded, TooManyItems
 from monitord.ingest.envelope import Envelope
 from monitord.ingest.limits import BODY_ITEMS, ITEM_BYTES, MESSAGE_BYTES, STACK_FRAMES
 from monitord.ingest.native import STEP_BYTES, decode_body, decode_datagrams, decoding
-from monitord.model import ErrorInfo, Log, Metric, Request, StackFrame
+from monitord.model import (
+    LISTS,
+    Annotation,
+    Distribution,
+    ErrorInfo,
+    Event,
+    Log,
+    Metric,
+    Request,
+    Span,
+    StackFrame,
+)
 
 
 NOW = 1_795_459_200.0
@@ -30,16 +41,29 @@ REQUEST = {
 LOG = {"type": "log", "time": NOW - 1, "service": "shop", "level": "INFO", "message": "paid"}
 METRIC = {"type": "metric", "time": NOW - 1, "service": "shop", "name": "queue.depth", "value": 3}
 
+SPAN = {
+    "type": "span",
+    "time": NOW - 1,
+    "service": "shop",
+    "trace_id": TRACE,
+    "span_id": TRACE[:16],
+    "name": "SELECT orders",
+    "duration_ms": 3.1,
+}
+DISTRIBUTION = {"count": 3, "sum": 6.0, "min": 1.0, "max": 3.0, "buckets": {"1048576": 2, "0": 1}}
+ANNOTATION = {"type": "annotation", "time": NOW - 1, "title": "1.8.2"}
+
 
 def line(event: dict[str, Any], **changes: Any) -> bytes:
     return json.dumps({**event, **changes}).encode()
 
 
-def one(raw: bytes) -> Request | Log | Metric:
+def one(raw: bytes) -> Event:
     """The event of a body that must hold exactly one good one."""
     decoded = decode_body(raw, NOW)
     assert decoded.refusals == []
-    [event] = [*decoded.requests, *decoded.logs, *decoded.metrics]
+    batch = decoded.batch(NOW, len(raw))
+    [event] = [event for name in LISTS.values() for event in getattr(batch, name)]
     return event
 
 
@@ -96,6 +120,63 @@ class TestWhatIsTaken:
             span_id=TRACE[:16],
             fields=fields,
         )
+
+    def test_a_distribution(self) -> None:
+        """Observations that were put together arrive with every bucket."""
+        event = one(line(METRIC, kind="histogram", distribution=DISTRIBUTION))
+
+        assert isinstance(event, Metric)
+        assert event.distribution == Distribution(3, 6.0, 1.0, 3.0, {1_048_576: 2, 0: 1})
+
+    def test_every_field_of_a_span(self) -> None:
+        """All fields of a span arrive as they were sent, its attributes of any type."""
+        attributes = {"db.query.text": "SELECT 1", "rows": 17, "tags": ["a", {"b": None}]}
+        said = {"parent_id": "0" * 15 + "1", "kind": "client", "status": "error", "id": "s-1"}
+
+        event = one(line(SPAN, attributes=attributes, error={"type": "KeyError"}, **said))
+
+        assert event == Span(
+            time=NOW - 1,
+            service="shop",
+            trace_id=TRACE,
+            span_id=TRACE[:16],
+            name="SELECT orders",
+            duration_ms=3.1,
+            parent_id="0" * 15 + "1",
+            kind="client",
+            status="error",
+            id="s-1",
+            attributes=attributes,
+            error=ErrorInfo("KeyError"),
+        )
+
+    def test_every_field_of_an_annotation(self) -> None:
+        """All fields of an annotation arrive as they were sent."""
+        said = {"service": "shop", "kind": "deploy", "text": "by Ada", "id": "a-1"}
+
+        event = one(line(ANNOTATION, attributes={"version": "1.8.2"}, **said))
+
+        assert event == Annotation(
+            time=NOW - 1, title="1.8.2", **said, attributes={"version": "1.8.2"}
+        )
+
+    def test_a_span_is_mended_where_it_can_be(self) -> None:
+        """Ids become lower case, kinds too; no parent is often an empty text; texts are cut."""
+        event = one(
+            line(
+                SPAN,
+                trace_id=TRACE.upper(),
+                parent_id="",
+                kind="SERVER",
+                status="OK",
+                attributes={"sql": "x" * 40_000},
+            )
+        )
+
+        assert isinstance(event, Span)
+        assert (event.trace_id, event.parent_id) == (TRACE, None)
+        assert (event.kind, event.status) == ("server", "ok")
+        assert event.attributes["sql"].endswith("… [truncated, was 40000 bytes]")
 
     def test_every_field_of_a_metric(self) -> None:
         """All fields of a sample arrive as they were sent."""
@@ -362,19 +443,19 @@ class TestWhatIsRefused:
             (b"{}", Code.MISSING_FIELD, "type: missing"),
             (b'{"type":null}', Code.MISSING_FIELD, "type: missing"),
             (
-                b'{"type":"span","time":1}',
+                b'{"type":"event","time":1}',
                 Code.UNSUPPORTED_TYPE,
-                "type: expected request, log, metric, sender, got 'span'",
+                "type: expected request, log, metric, span, annotation, sender, got 'event'",
             ),
             (
                 b'{"type":["log"]}',
                 Code.UNSUPPORTED_TYPE,
-                "type: expected request, log, metric, sender, got",
+                "type: expected request, log, metric, span, annotation, sender, got",
             ),
             (
                 b'{"type":"\\ud800"}',
                 Code.UNSUPPORTED_TYPE,
-                "type: expected request, log, metric, sender, got",
+                "type: expected request, log, metric, span, annotation, sender, got",
             ),
             (b'{"type":"request"}', Code.MISSING_FIELD, "service: missing"),
             (line(LOG, message=None), Code.MISSING_FIELD, "message: missing"),
@@ -418,6 +499,21 @@ class TestWhatIsRefused:
             (METRIC, {"value": 10**400}, "value: number out of range"),
             (METRIC, {"kind": "sum"}, "kind: invalid enum value 'sum'"),
             (METRIC, {"attributes": "a"}, "attributes: expected object, got str"),
+            (METRIC, {"distribution": DISTRIBUTION}, "distribution: expected, of a histogram"),
+            (
+                METRIC,
+                {"kind": "histogram", "distribution": DISTRIBUTION | {"count": 4}},
+                "distribution: expected, of a histogram, finite numbers, and buckets whose",
+            ),
+            (
+                METRIC,
+                {"kind": "histogram", "distribution": DISTRIBUTION | {"min": 9}},
+                "distribution: expected, of a histogram, finite numbers, and buckets whose",
+            ),
+            (SPAN, {"kind": "database"}, "kind: invalid enum value 'database'"),
+            (SPAN, {"status": 200}, "status: expected str, got int"),
+            (SPAN, {"parent_id": "z" * 16}, "parent_id: expected hexadecimal digits"),
+            (SPAN, {"attributes": ["a"]}, "attributes: expected object, got array"),
         ],
     )
     def test_wrong_field(
@@ -462,6 +558,10 @@ class TestWhatIsRefused:
                 Code.TOO_MANY_ATTRIBUTES,
                 "attributes: expected at most 64, got 65",
             ),
+            (SPAN, {"name": "n" * 1_001}, Code.TOO_LONG, "name: "),
+            (SPAN, {"attributes": {"k" * 201: 1}}, Code.TOO_LONG, "a key of attributes: "),
+            (ANNOTATION, {"title": "t" * 1_001}, Code.TOO_LONG, "title: "),
+            (ANNOTATION, {"attributes": {"k": "v" * 1_001}}, Code.TOO_LONG, "attributes.k: "),
         ],
     )
     def test_too_much(
@@ -511,7 +611,7 @@ class TestNeighbours:
     def test_array_items(self) -> None:
         """A bad item is refused by its place in the array."""
         huge = line(METRIC).replace(b": 3", b": " + b"9" * 5_000)
-        items = (self.GOOD, b'{"type":"span"}', line(LOG), b"7", huge, self.GOOD)
+        items = (self.GOOD, b'{"type":"event"}', line(LOG), b"7", huge, self.GOOD)
         raw = b"[" + b" ,\n".join(items) + b"]"
 
         decoded = decode_body(raw, NOW)

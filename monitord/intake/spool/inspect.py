@@ -39,7 +39,7 @@ class SegmentSummary(Struct):
     done_frames: int = 0
     requests: int = 0
     logs: int = 0
-    metrics: int = 0
+    others: int = 0
     first_at: float | None = None
     last_at: float | None = None
     damaged_stretches: int = 0
@@ -95,7 +95,7 @@ def _summarise(
             summary.done_frames += one.seq in done.get(one.writer, ())
             summary.requests += one.requests
             summary.logs += one.logs
-            summary.metrics += one.metrics
+            summary.others += one.others
             if summary.first_at is None:
                 summary.first_at = one.received_at
             summary.last_at = one.received_at

@@ -10,7 +10,7 @@ from typing import Any, NamedTuple
 
 import msgspec
 
-from monitord.model import Batch, Frame, Log, Metric, Request
+from monitord.model import LISTS, Annotation, Batch, Frame, Log, Metric, Request, Span
 
 
 # 0xc1 is in no MessagePack type and in no UTF-8 text, so that hardly any body holds the mark.
@@ -45,12 +45,12 @@ class Header(NamedTuple):
     body_bytes: int
     requests: int
     logs: int
-    metrics: int
+    others: int
     body_crc: int
 
     @property
     def events(self) -> int:
-        return self.requests + self.logs + self.metrics
+        return self.requests + self.logs + self.others
 
     @property
     def size(self) -> int:
@@ -73,7 +73,7 @@ def encode(frame: Frame, stamp: int) -> tuple[bytes, bytes]:
         len(body),
         len(batch.requests),
         len(batch.logs),
-        len(batch.metrics),
+        batch.others,
         zlib.crc32(body),
     )
     return fields + CRC.pack(zlib.crc32(fields)), body
@@ -125,16 +125,12 @@ def decode(header: Header, body: bytes) -> tuple[Frame, int]:
         return Frame(header.writer, header.seq, _decoder.decode(body)), 0
     except (msgspec.ValidationError, RecursionError):
         parts = _parts.decode(body)
-    requests, logs, metrics = (
-        _fitting(raw, decoder)
-        for raw, decoder in (
-            (parts.requests, _request),
-            (parts.logs, _log),
-            (parts.metrics, _metric),
-        )
+    batch = Batch(
+        parts.received_at,
+        size_bytes=parts.size_bytes,
+        idempotency_key=parts.idempotency_key,
+        **{name: _fitting(getattr(parts, name), _events[name]) for name in LISTS.values()},
     )
-    key = parts.idempotency_key
-    batch = Batch(parts.received_at, requests, logs, metrics, parts.size_bytes, key)
     return Frame(header.writer, header.seq, batch), header.events - len(batch)
 
 
@@ -145,6 +141,8 @@ class _Parts(msgspec.Struct):
     requests: list[msgspec.Raw] = []
     logs: list[msgspec.Raw] = []
     metrics: list[msgspec.Raw] = []
+    spans: list[msgspec.Raw] = []
+    annotations: list[msgspec.Raw] = []
     size_bytes: int = 0
     idempotency_key: str = ""
 
@@ -184,4 +182,10 @@ def _reader(of: Any) -> msgspec.msgpack.Decoder[Any]:
 
 _encoder = msgspec.msgpack.Encoder()
 _decoder, _parts = _reader(Batch), _reader(_Parts)
-_request, _log, _metric = _reader(Request), _reader(Log), _reader(Metric)
+_events: dict[str, msgspec.msgpack.Decoder[Any]] = {
+    "requests": _reader(Request),
+    "logs": _reader(Log),
+    "metrics": _reader(Metric),
+    "spans": _reader(Span),
+    "annotations": _reader(Annotation),
+}

@@ -24,7 +24,17 @@ from monitord.intake.spool.record import (
     header_at,
     is_sound,
 )
-from monitord.model import Batch, ErrorInfo, Frame, Log, Metric, Request, StackFrame
+from monitord.model import (
+    Annotation,
+    Batch,
+    ErrorInfo,
+    Frame,
+    Log,
+    Metric,
+    Request,
+    Span,
+    StackFrame,
+)
 
 
 STAMP = 0x1122334455667788
@@ -69,12 +79,32 @@ metrics = st.builds(
     kind=st.sampled_from(["gauge", "counter", "histogram"]),
     attributes=st.dictionaries(text, text, max_size=3),
 )
+spans = st.builds(
+    Span,
+    time=seconds,
+    service=name,
+    trace_id=st.text("0123456789abcdef", min_size=32, max_size=32),
+    span_id=st.text("0123456789abcdef", min_size=16, max_size=16),
+    name=name,
+    duration_ms=st.floats(0, 86_400_000),
+    attributes=st.dictionaries(text, plain, max_size=5),
+    error=st.none() | errors,
+)
+annotations = st.builds(
+    Annotation,
+    time=seconds,
+    title=name,
+    text=text,
+    attributes=st.dictionaries(text, text, max_size=3),
+)
 batches = st.builds(
     Batch,
     received_at=seconds,
     requests=st.lists(requests, max_size=4),
     logs=st.lists(logs, max_size=4),
     metrics=st.lists(metrics, max_size=4),
+    spans=st.lists(spans, max_size=4),
+    annotations=st.lists(annotations, max_size=2),
     size_bytes=st.integers(0, 10**9),
 )
 
