@@ -11,10 +11,12 @@ from typing import Any
 import numpy as np
 
 from monitord.model import Frame
-from monitord.store import log_rows, request_rows, samples, sums
+from monitord.store import log_rows, request_rows, samples, span_rows, sums
+from monitord.store.annotation_rows import AnnotationRow, put_annotations
 from monitord.store.connection import Connection
 from monitord.store.copying import framed, stretches
 from monitord.store.drain import Drain
+from monitord.store.error_groups import add_error_groups
 from monitord.store.event_ids import Claim, decide, remember
 from monitord.store.halving import Write
 from monitord.store.log_rows import LogRow
@@ -23,6 +25,7 @@ from monitord.store.places import Identity, Place
 from monitord.store.queries import queries
 from monitord.store.request_rows import RequestColumns
 from monitord.store.samples import MINUTE_US, SampleColumns
+from monitord.store.span_rows import SpanRow
 from monitord.store.sums import Ints
 
 
@@ -100,7 +103,7 @@ async def write_rows(
 ) -> set[Place]:
     """Write the rows and what they add to the rollups; return the places of those left out."""
     requests, logs, points = drain.requests, drain.logs, drain.samples
-    log_places = np.fromiter((row.place for row in logs), np.int64, len(logs))
+    spans, annotations = drain.spans, drain.annotations
     kept = await write(
         "request",
         requests.place,
@@ -108,18 +111,40 @@ async def write_rows(
     )
     await add_deltas(connection, only(requests, kept), drain.frames[-1], host_id)
     kept_logs = await write(
-        "log", log_places, lambda rows: copy_logs(connection, [logs[row] for row in rows])
+        "log", places_of(logs), lambda rows: copy_logs(connection, [logs[row] for row in rows])
+    )
+    kept_spans = await write(
+        "span", places_of(spans), lambda rows: copy_spans(connection, [spans[row] for row in rows])
+    )
+    kept_annotations = await write(
+        "annotation",
+        places_of(annotations),
+        lambda rows: put_annotations(connection, [annotations[row] for row in rows], host_id),
     )
     kept_samples = await write(
         "metric",
         points.place,
         lambda rows: put_samples(connection, points.take(rows), host_id, kept_seconds),
     )
+    await add_error_groups(
+        connection,
+        drain.frames,
+        only(requests, kept),
+        [logs[row] for row in kept_logs],
+        [spans[row] for row in kept_spans],
+        host_id,
+    )
     return {
         *left_out("request", requests.place, kept),
-        *left_out("log", log_places, kept_logs),
+        *left_out("log", places_of(logs), kept_logs),
         *left_out("metric", points.place, kept_samples),
+        *left_out("span", places_of(spans), kept_spans),
+        *left_out("annotation", places_of(annotations), kept_annotations),
     }
+
+
+def places_of(rows: Sequence[LogRow | SpanRow | AnnotationRow]) -> Ints:
+    return np.fromiter((row.place for row in rows), np.int64, len(rows))
 
 
 def only(requests: RequestColumns, rows: Ints) -> RequestColumns:
@@ -163,6 +188,13 @@ async def copy_logs(connection: Connection, rows: Sequence[LogRow]) -> None:
     parts = (b"".join(row.data for row in some) for some in stretches(rows))
     await connection.copy_to_table(
         "logs", source=framed(parts), columns=log_rows.COLUMNS, format="binary"
+    )
+
+
+async def copy_spans(connection: Connection, rows: Sequence[SpanRow]) -> None:
+    parts = (b"".join(row.data for row in some) for some in stretches(rows))
+    await connection.copy_to_table(
+        "fresh_spans", source=framed(parts), columns=span_rows.COLUMNS, format="binary"
     )
 
 

@@ -3,24 +3,29 @@
 from __future__ import annotations
 
 import asyncio
+import contextlib
 
-from collections.abc import Collection, Sequence
+from collections.abc import Collection, Iterator, Sequence
 from dataclasses import dataclass, replace
 from datetime import date, timedelta
+from typing import TypeVar
 
 import numpy as np
 
-from monitord.model import Frame, Log, Metric, Request
+from monitord.model import LISTS, Event, Frame, Metric, Request
 from monitord.store import request_rows, samples
-from monitord.store.copying import DAY_US, STRETCH, one_us, stretches
+from monitord.store.annotation_rows import AnnotationRow, annotation_row
+from monitord.store.copying import DAY_US, EPOCH_SECONDS, STRETCH, one_us, stretches
 from monitord.store.dictionaries import Dictionaries
 from monitord.store.event_ids import Claim, claims_of
 from monitord.store.failures import ENCODING, describe
 from monitord.store.log_rows import LogRow, log_row
 from monitord.store.names import pairs
-from monitord.store.places import FIELDS, Place, Places, events_of
+from monitord.store.partitions import HOUR_SECONDS, Period, hour_of
+from monitord.store.places import Place, Places, events_of
 from monitord.store.request_rows import RequestColumns
 from monitord.store.samples import SampleColumns
+from monitord.store.span_rows import SpanRow, span_row
 from monitord.store.sums import Ints
 
 
@@ -53,19 +58,25 @@ class Drain:
     requests: RequestColumns
     logs: Sequence[LogRow]
     samples: SampleColumns
+    spans: Sequence[SpanRow]
+    annotations: Sequence[AnnotationRow]
     refusals: Sequence[Refusal]
     claims: Sequence[Claim]
     duplicates: frozenset[Place] = frozenset()
 
-    def days(self) -> dict[str, set[date]]:
-        """Return the days of the rows, by partitioned table."""
+    def periods(self) -> dict[str, set[Period]]:
+        """Return the days or hours of the rows, by partitioned table."""
         histograms = self.samples.kind == samples.HISTOGRAM
         values = days_of(self.samples.at_us[~histograms])
-        logs = np.fromiter((row.at_us for row in self.logs), np.int64, len(self.logs))
+        logs, spans = (
+            np.fromiter((row.at_us for row in rows), np.int64, len(rows))
+            for rows in (self.logs, self.spans)
+        )
         ids = np.fromiter((claim.at_us for claim in self.claims), np.int64, len(self.claims))
         return {
             "requests": days_of(self.requests.at_us),
             "logs": days_of(logs),
+            "fresh_spans": hours_of(spans),
             "metrics": values,
             "metric_rollup_minutes": values,
             "metric_rollup_hours": values,
@@ -79,13 +90,15 @@ class Drain:
 
     def excluding(self, places: Collection[Place]) -> Drain:
         """Return the drain without these events, their refusals and the ids they claim."""
-        gone = {kind: [row for of, row in places if of == kind] for kind in FIELDS}
-        logs = set(gone["log"])
+        gone = {kind: [row for of, row in places if of == kind] for kind in LISTS}
+        logs, spans, annotations = (set(gone[kind]) for kind in ("log", "span", "annotation"))
         return replace(
             self,
             requests=self.requests.take(~np.isin(self.requests.place, gone["request"])),
             logs=[row for row in self.logs if row.place not in logs],
             samples=self.samples.take(~np.isin(self.samples.place, gone["metric"])),
+            spans=[row for row in self.spans if row.place not in spans],
+            annotations=[row for row in self.annotations if row.place not in annotations],
             refusals=[one for one in self.refusals if one.place not in places],
             claims=[one for one in self.claims if one.place not in places],
         )
@@ -97,9 +110,14 @@ class Drain:
         return replace(left, refusals=[*left.refusals, *refusals])
 
 
-def days_of(at_us: Ints) -> set[date]:
+def days_of(at_us: Ints) -> set[Period]:
     first = date(2000, 1, 1)
     return {first + timedelta(days=int(day)) for day in np.unique(at_us // DAY_US)}
+
+
+def hours_of(at_us: Ints) -> set[Period]:
+    hours = np.unique(at_us // (HOUR_SECONDS * 1_000_000)).tolist()
+    return {hour_of(EPOCH_SECONDS + hour * HOUR_SECONDS) for hour in hours}
 
 
 async def prepare(frames: Sequence[Frame], dictionaries: Dictionaries, host_id: int) -> Drain:
@@ -114,21 +132,24 @@ async def prepare(frames: Sequence[Frame], dictionaries: Dictionaries, host_id: 
     requests = await ready_requests(frames, dictionaries, span, refusals)
     logs = await ready_logs(frames, dictionaries, host_id, span, refusals)
     points = await ready_samples(frames, dictionaries, span, refusals)
+    spans = await ready_spans(frames, dictionaries, host_id, span, refusals)
+    annotations = ready_annotations(frames, span, refusals)
     claims = await claims_of(frames)
     if refusals and claims:
         # What is not stored claims no id: the event may be sent again, mended.
         refused = {one.place for one in refusals}
         claims = [claim for claim in claims if claim.place not in refused]
-    return Drain(frames, requests, logs, points, refusals, claims)
+    return Drain(frames, requests, logs, points, spans, annotations, refusals, claims)
 
 
 def all_refused(frames: Sequence[Frame], reason: str) -> Drain:
     """Return a drain of these frames that writes none of their events."""
     refusals = []
-    for kind in FIELDS:
+    for kind in LISTS:
         events = [one for frame in frames for one in events_of(frame, kind)]
         refusals += [Refusal((kind, row), said(one), reason) for row, one in enumerate(events)]
-    return Drain(frames, request_rows.columns((), ()), [], samples.columns((), ()), refusals, [])
+    none = request_rows.columns((), ())
+    return Drain(frames, none, [], samples.columns((), ()), [], [], refusals, [])
 
 
 async def ready_requests(
@@ -166,15 +187,8 @@ async def ready_logs(
         ids = await dictionaries.loggers.numbers([(one.service, one.logger) for one in records])
         numbered = zip(some, ids, strict=True)
         for place, ((frame, index), logger_id) in enumerate(numbered, number * STRETCH):
-            try:
-                row = log_row(frame, index, logger_id, host_id, place)
-                reason = "" if span[0] <= row.at_us <= span[1] else OUT_OF_RANGE
-            except (*ENCODING, RecursionError) as error:
-                reason = describe(error)
-            if reason:
-                refusals.append(Refusal(("log", place), said(frame.batch.logs[index]), reason))
-            else:
-                ready.append(row)
+            with refusing(("log", place), frame.batch.logs[index], refusals):
+                ready.append(in_range(log_row(frame, index, logger_id, host_id, place), span))
         await asyncio.sleep(0)
     return ready
 
@@ -200,6 +214,55 @@ async def ready_samples(
     return samples.joined(parts)
 
 
+async def ready_spans(
+    frames: Sequence[Frame],
+    dictionaries: Dictionaries,
+    host_id: int,
+    span: tuple[int, int],
+    refusals: list[Refusal],
+) -> list[SpanRow]:
+    events = [one for frame in frames for one in frame.batch.spans]
+    ready: list[SpanRow] = []
+    for number, some in enumerate(stretches(events)):
+        names = [(one.service, one.name, one.kind) for one in some]
+        ids = await dictionaries.span_names.numbers(names)
+        for place, (event, name_id) in enumerate(zip(some, ids, strict=True), number * STRETCH):
+            with refusing(("span", place), event, refusals):
+                ready.append(in_range(span_row(event, name_id, host_id, place), span))
+        await asyncio.sleep(0)
+    return ready
+
+
+def ready_annotations(
+    frames: Sequence[Frame], span: tuple[int, int], refusals: list[Refusal]
+) -> list[AnnotationRow]:
+    places = [(frame, index) for frame in frames for index in range(len(frame.batch.annotations))]
+    ready: list[AnnotationRow] = []
+    for place, (frame, index) in enumerate(places):
+        with refusing(("annotation", place), frame.batch.annotations[index], refusals):
+            ready.append(in_range(annotation_row(frame, index, place), span))
+    return ready
+
+
+Row = TypeVar("Row", LogRow, SpanRow, AnnotationRow)
+
+
+def in_range(row: Row, span: tuple[int, int]) -> Row:
+    """Return the row. Raises ValueError: its time is none of a clock."""
+    if not span[0] <= row.at_us <= span[1]:
+        raise ValueError(OUT_OF_RANGE)
+    return row
+
+
+@contextlib.contextmanager
+def refusing(place: Place, event: Event, refusals: list[Refusal]) -> Iterator[None]:
+    """Put an event that has no row among the refusals, with the reason."""
+    try:
+        yield
+    except (*ENCODING, RecursionError) as error:
+        refusals.append(Refusal(place, said(event), describe(error)))
+
+
 def refuse(
     refusals: list[Refusal],
     kind: str,
@@ -210,6 +273,6 @@ def refuse(
         refusals.append(Refusal((kind, place), said(events[place]), OUT_OF_RANGE))
 
 
-def said(event: Request | Log | Metric) -> str:
+def said(event: Event) -> str:
     """Return an event for a log line: short, and on one line whatever it holds."""
     return repr(event)[:200]

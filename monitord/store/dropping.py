@@ -17,7 +17,15 @@ import structlog
 
 from monitord.errors import MonitordError, StoreUnreachable
 from monitord.store.connection import Connection
-from monitord.store.partitions import CLOSED, DOOMED, TABLES, day_in, partition_state
+from monitord.store.partitions import (
+    CLOSED,
+    CLOSED_HOURS,
+    DOOMED,
+    TABLES,
+    day_in,
+    partition_state,
+    period_in,
+)
 from monitord.store.pool import Store
 from monitord.store.queries import queries
 
@@ -33,14 +41,15 @@ BRIEFLY_SECONDS = 1.0
 # What is waited for at a time. A detaching that gives up is finished at the next attempt.
 LOCK_TIMEOUT = "lock_timeout = '1s'"
 
-# A closed day is no partition that could be detached first: who reads waits behind its drop.
+# A closed day or hour is no partition that could be detached first: who reads waits behind its
+# drop.
 CLOSED_LOCK_TIMEOUT = "lock_timeout = '100ms'"
 
 
 class Dropper:
     """
     Drops partitions one by one, and finishes what was interrupted, by whichever daemon. A day that
-    is closed to be packed is dropped as they are.
+    is closed to be packed is dropped as they are, and an hour that is closed to be thinned.
 
     A partition is marked before it is detached. So one that was left detached is known to be
     rubbish, and one that a person has detached is not. A mark on one that nobody is detaching is
@@ -90,10 +99,11 @@ class Dropper:
                 await self._spare(table, name)
 
     async def _take_out(self, table: str, name: str) -> bool:
-        if table == CLOSED:
+        if table in (CLOSED, CLOSED_HOURS):
             async with self._store.transaction() as connection:
                 await connection.execute(f"SET LOCAL {CLOSED_LOCK_TIMEOUT}")
-                return await drop_closed(connection, name)
+                drop = drop_closed if table == CLOSED else drop_closed_hour
+                return await drop(connection, name)
         async with self._store.connection() as connection:
             state = await partition_state(connection, table, name)
         if state.attached and not state.detaching:
@@ -199,5 +209,18 @@ async def drop_closed(connection: Connection, name: str) -> bool:
     """
     if not await queries().forget_archive_mark(connection, day=day_in(name)):
         return False
+    await connection.execute(f"DROP TABLE {name}")
+    return True
+
+
+async def drop_closed_hour(connection: Connection, name: str) -> bool:
+    """
+    Drop a closed hour, its mark and flags, in the caller's transaction; say whether it was there.
+
+    Who thins it finds that its mark is gone. What is kept of it is in `spans` and stays.
+    """
+    if not await queries().forget_thinning_mark(connection, hour=period_in(name)):
+        return False
+    await queries().forget_flags(connection)
     await connection.execute(f"DROP TABLE {name}")
     return True

@@ -11,10 +11,10 @@ from dataclasses import dataclass
 from operator import attrgetter
 from typing import NamedTuple
 
-from monitord.model import Frame
+from monitord.model import LISTS, Frame
 from monitord.store.connection import Connection
 from monitord.store.copying import DAY_US, STRETCH, one_us, stretches
-from monitord.store.places import FIELDS, Place, Places, events_of
+from monitord.store.places import Place, Places, events_of
 from monitord.store.queries import queries
 from monitord.store.text import utf8
 
@@ -53,12 +53,12 @@ async def claims_of(frames: Sequence[Frame]) -> list[Claim]:
     """Return the ids of all events and batches, frame by frame, a batch's before its events'."""
     claims: list[Claim] = []
     pause_at = STRETCH
-    starts = dict.fromkeys(FIELDS, 0)
+    starts = dict.fromkeys(LISTS, 0)
     for number, frame in enumerate(frames):
         if frame.batch.idempotency_key:
             key = key_of(BATCH, "", frame.batch.idempotency_key)
             claims.append(Claim(key, one_us(frame.batch.received_at), number, None))
-        for kind in FIELDS:
+        for kind in LISTS:
             events = events_of(frame, kind)
             # Nearly all come without one: they are passed over without a turn of the interpreter.
             if events and any(map(id_of, events)):

@@ -47,6 +47,7 @@ class LogRow(NamedTuple):
     at_us: int
     data: bytes
     place: int
+    error_id: int | None
 
 
 def log_row(frame: Frame, index: int, logger_id: int, host_id: int, place: int) -> LogRow:
@@ -60,10 +61,11 @@ def log_row(frame: Frame, index: int, logger_id: int, host_id: int, place: int) 
         raise ValueError(f"time is {record.time}")
     at_us = one_us(record.time)
     trace = trace_bytes(record.trace_id)
+    error_id = fingerprint(record.error) if record.error else None
     data = b"".join(
         (
             START.pack(len(COLUMNS), 8, at_us, 8, frame.writer, 8, frame.seq),
-            LONG.pack(8, fingerprint(record.error)) if record.error else NONE,
+            LONG.pack(8, error_id) if error_id is not None else NONE,
             LENGTH.pack(16) + trace if trace else NONE,
             MIDDLE.pack(4, logger_id, 4, index, 2, severity(record), 2, host_id),
             sized(message_bytes(record.message)),
@@ -71,7 +73,7 @@ def log_row(frame: Frame, index: int, logger_id: int, host_id: int, place: int) 
             sized(JSONB_VERSION + json_bytes(record.error)) if record.error else NONE,
         )
     )
-    return LogRow(at_us, data, place)
+    return LogRow(at_us, data, place, error_id)
 
 
 def sized(data: bytes) -> bytes:

@@ -2,11 +2,12 @@
 
 from __future__ import annotations
 
+import asyncio
 import json
 import math
 import time
 
-from collections.abc import Mapping
+from collections.abc import Mapping, Sequence
 from datetime import datetime, timedelta
 from typing import Any, Literal, NamedTuple, TypeAlias
 
@@ -14,12 +15,16 @@ from monitord.model import MetricKind
 from monitord.store.connection import Connection
 from monitord.store.metric_rollups import read_marks
 from monitord.store.pool import Store
+from monitord.store.pushed_histograms import MOST_MINUTES, quantile_points
 from monitord.store.queries import queries
 from monitord.store.requests import moment
 from monitord.store.tiers import HOUR, MINUTE
 
 
-Aggregate: TypeAlias = Literal["avg", "max", "min", "last", "sum"]
+Aggregate: TypeAlias = Literal["avg", "max", "min", "last", "sum", "p50", "p95", "p99"]
+
+# What only histograms have.
+QUANTILES: dict[Aggregate | None, float] = {"p50": 0.5, "p95": 0.95, "p99": 0.99}
 
 # More lines in one chart are none to look at.
 MOST_SERIES = 100
@@ -55,6 +60,9 @@ class MetricReader:
         was no sample. At most MOST_SERIES series, oldest first: those a service pushed, those that
         were scraped (""), or all (None). A service is among the attributes as `service`.
 
+        A quantile is of pushed histograms, within histogram.RELATIVE_ERROR; other series have none
+        and are left out. It reads the buckets of every minute: of long times fewer series.
+
         Raises StoreUnreachable, StoreError.
         """
         async with self._store.connection() as connection:
@@ -64,7 +72,8 @@ class MetricReader:
                 name=name,
                 attributes=json.dumps(dict(attributes)),
                 service=service,
-                most=MOST_SERIES,
+                kind="histogram" if aggregate in QUANTILES else None,
+                most=most_series(aggregate, end - start),
             )
             found = {row["series_id"]: row async for row in matching}
             count = math.ceil((end - start) / step)
@@ -84,6 +93,13 @@ class MetricReader:
             "step": timedelta(seconds=step),
             "until": moment(end),
         }
+        if question.column in QUANTILES:
+            minutes = queries().histogram_cells(
+                connection, since=moment(start), start=moment(start), most=MOST_MINUTES, **common
+            )
+            return await asyncio.to_thread(
+                quantiles, [row async for row in minutes], question.column
+            )
         if question.kind == "histogram":
             rows = queries().histogram_points(connection, since=moment(start), **common)
         else:
@@ -119,6 +135,19 @@ def _attributes(row: Mapping[str, Any]) -> dict[str, str]:
     if row["service"]:
         attributes.setdefault("service", row["service"])
     return attributes
+
+
+def most_series(aggregate: Aggregate | None, seconds: float) -> int:
+    """Return how many series are read for an aggregate over so many seconds."""
+    if aggregate not in QUANTILES:
+        return MOST_SERIES
+    return max(1, min(MOST_SERIES, int(MOST_MINUTES * MINUTE / seconds)))
+
+
+def quantiles(minutes: Sequence[Mapping[str, Any]], column: Aggregate) -> list[Mapping[str, Any]]:
+    """Return a quantile by series and step, under its name."""
+    points = quantile_points(minutes, QUANTILES[column])
+    return [{**point, column: point["value"]} for point in points]
 
 
 def whole(start: float, step: float, tier: int) -> bool:

@@ -1,4 +1,4 @@
-"""The three kinds of names that rows point at by number: endpoints, loggers, series."""
+"""The kinds of names that rows point at by number: endpoints, loggers, span names, series."""
 
 from __future__ import annotations
 
@@ -6,7 +6,7 @@ import hashlib
 import json
 import uuid
 
-from collections.abc import Hashable, Mapping, Sequence
+from collections.abc import Mapping, Sequence
 from typing import Any, NamedTuple, Protocol, TypeAlias, TypeVar
 
 import msgspec
@@ -34,6 +34,14 @@ class Logger(NamedTuple):
     name: str
 
 
+class SpanName(NamedTuple):
+    """What a step of a trace does."""
+
+    service: str
+    name: str
+    kind: str
+
+
 class Series(NamedTuple):
     """What a sample is of; `attributes` are sorted pairs."""
 
@@ -44,26 +52,31 @@ class Series(NamedTuple):
     attributes: Attributes
 
 
-Name = TypeVar("Name", Endpoint, Logger, Series)
+Name = TypeVar("Name", Endpoint, Logger, Series, SpanName)
+
+
+class Caps(NamedTuple):
+    """How many names of a kind may be known: of a host, and of one scope of it."""
+
+    total: int
+    in_scope: int
 
 
 class Kind(Protocol[Name]):
     """
-    One dictionary: its table, its caps, and what stands for the names beyond them.
+    One dictionary: its table, and what stands for the names beyond its caps.
 
-    `most` caps the names of a host, `most_in_scope` those of one `scope`; `own` gives a name as
-    PostgreSQL takes it. Deciding is all a kind does; it asks no database.
+    A cap is on the names of a host, another on those of one `scope`; `own` gives a name as
+    PostgreSQL takes it, `labels` what tells it from others of its scope. Deciding is all a kind
+    does; it asks no database.
     """
 
     @property
     def table(self) -> str: ...
-    @property
-    def most(self) -> int: ...
-    @property
-    def most_in_scope(self) -> int: ...
 
     def own(self, raw: tuple[Any, ...]) -> Name: ...
-    def scope(self, name: Name) -> Hashable: ...
+    def scope(self, name: Name) -> tuple[str, ...]: ...
+    def labels(self, name: Name) -> Attributes: ...
     def rest_of_scope(self, name: Name) -> Name: ...
     def rest_of_all(self, name: Name) -> Name: ...
     def columns(self, names: Sequence[Name]) -> dict[str, list[Any]]: ...
@@ -74,14 +87,15 @@ class Endpoints:
     """Endpoints, capped by service."""
 
     table = "endpoints"
-    most = 20_000
-    most_in_scope = 2_000
 
     def own(self, raw: tuple[Any, ...]) -> Endpoint:
         return Endpoint(*map(clean, raw))
 
-    def scope(self, name: Endpoint) -> Hashable:
-        return name.service
+    def scope(self, name: Endpoint) -> tuple[str, ...]:
+        return (name.service,)
+
+    def labels(self, name: Endpoint) -> Attributes:
+        return ("method", name.method), ("route", name.route)
 
     def rest_of_scope(self, name: Endpoint) -> Endpoint:
         return Endpoint(name.service, OVERFLOW, OVERFLOW)
@@ -101,14 +115,15 @@ class Loggers:
     """Loggers, capped by service."""
 
     table = "loggers"
-    most = 20_000
-    most_in_scope = 2_000
 
     def own(self, raw: tuple[Any, ...]) -> Logger:
         return Logger(*map(clean, raw))
 
-    def scope(self, name: Logger) -> Hashable:
-        return name.service
+    def scope(self, name: Logger) -> tuple[str, ...]:
+        return (name.service,)
+
+    def labels(self, name: Logger) -> Attributes:
+        return (("logger", name.name),)
 
     def rest_of_scope(self, name: Logger) -> Logger:
         return Logger(name.service, OVERFLOW)
@@ -124,20 +139,49 @@ class Loggers:
         return Logger(row["service"], row["name"])
 
 
+class SpanNames:
+    """Names of spans, capped by service."""
+
+    table = "span_names"
+
+    def own(self, raw: tuple[Any, ...]) -> SpanName:
+        return SpanName(*map(clean, raw))
+
+    def scope(self, name: SpanName) -> tuple[str, ...]:
+        return (name.service,)
+
+    def labels(self, name: SpanName) -> Attributes:
+        return ("name", name.name), ("kind", name.kind)
+
+    def rest_of_scope(self, name: SpanName) -> SpanName:
+        return SpanName(name.service, OVERFLOW, name.kind)
+
+    def rest_of_all(self, name: SpanName) -> SpanName:
+        return SpanName(OVERFLOW, OVERFLOW, name.kind)
+
+    def columns(self, names: Sequence[SpanName]) -> dict[str, list[Any]]:
+        services, texts, kinds = map(list, zip(*names, strict=True))
+        return {"services": services, "names": texts, "kinds": kinds}
+
+    def of_row(self, row: Mapping[str, Any]) -> SpanName:
+        return SpanName(row["service"], row["name"], row["kind"])
+
+
 class SeriesKind:
     """Series, capped by metric name as OpenTelemetry's SDKs cap theirs."""
 
     table = "series"
-    most = 50_000
-    most_in_scope = 2_000
 
     def own(self, raw: tuple[Any, ...]) -> Series:
         service, name, kind, unit, attributes = raw
         cleaned = pairs({clean(key): clean(value) for key, value in attributes})
         return Series(clean(service), clean(name), kind, clean(unit), cleaned)
 
-    def scope(self, name: Series) -> Hashable:
+    def scope(self, name: Series) -> tuple[str, ...]:
         return name.service, name.name
+
+    def labels(self, name: Series) -> Attributes:
+        return name.attributes
 
     def rest_of_scope(self, name: Series) -> Series:
         return name._replace(unit="", attributes=((OVERFLOW, "true"),))

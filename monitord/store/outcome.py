@@ -7,9 +7,9 @@ from collections.abc import Sequence
 
 from msgspec import Struct
 
-from monitord.model import DeadLetter, Frame
+from monitord.model import LISTS, DeadLetter, Frame
 from monitord.store.drain import Drain, Refusal
-from monitord.store.places import FIELDS, Identity, Places, events_of, identity
+from monitord.store.places import Identity, Places, events_of, identity
 
 
 class Totals(Struct, frozen=True):
@@ -59,4 +59,4 @@ def size_of(frames: Sequence[Frame]) -> int:
 
 def events(frames: Sequence[Frame]) -> Counter[str]:
     """Return how many events of each type the frames hold."""
-    return Counter({kind: sum(len(events_of(frame, kind)) for frame in frames) for kind in FIELDS})
+    return Counter({kind: sum(len(events_of(frame, kind)) for frame in frames) for kind in LISTS})

@@ -8,11 +8,8 @@ from typing import TypeAlias
 
 import numpy as np
 
-from monitord.model import Frame, Log, Metric, Request
+from monitord.model import LISTS, Event, Frame
 
-
-# The types of events, and the field of a batch that holds them.
-FIELDS = {"request": "requests", "log": "logs", "metric": "metrics"}
 
 # A frame's (writer, seq).
 Identity: TypeAlias = tuple[int, int]
@@ -26,9 +23,9 @@ def identity(frame: Frame) -> Identity:
     return frame.writer, frame.seq
 
 
-def events_of(frame: Frame, kind: str) -> Sequence[Request | Log | Metric]:
+def events_of(frame: Frame, kind: str) -> Sequence[Event]:
     """Return a frame's events of a type."""
-    events: Sequence[Request | Log | Metric] = getattr(frame.batch, FIELDS[kind])
+    events: Sequence[Event] = getattr(frame.batch, LISTS[kind])
     return events
 
 
@@ -39,7 +36,7 @@ class Places:
         self._frames = frames
         self._starts = {
             kind: np.cumsum([0, *(len(events_of(frame, kind)) for frame in frames)])
-            for kind in FIELDS
+            for kind in LISTS
         }
 
     def origin(self, place: Place) -> tuple[Frame, int]:
@@ -49,7 +46,7 @@ class Places:
         number = int(np.searchsorted(starts, row, "right")) - 1
         return self._frames[number], row - int(starts[number])
 
-    def event(self, place: Place) -> Request | Log | Metric:
+    def event(self, place: Place) -> Event:
         """Return the event itself."""
         frame, index = self.origin(place)
         return events_of(frame, place[0])[index]

@@ -51,6 +51,7 @@ class Store:
         self.detail = "connecting"
         self.timeout = config.timeout
         self.retention = config.retention
+        self.names = config.names
         # Grows with every connecting: it may be another server, or one restored from a backup, and
         # what was remembered of the store may be wrong.
         self.epoch = 0

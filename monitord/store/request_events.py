@@ -8,9 +8,9 @@ from __future__ import annotations
 import asyncio
 import contextlib
 
-from collections.abc import AsyncIterator, Mapping, Sequence
+from collections.abc import AsyncIterator, Awaitable, Callable, Mapping, Sequence
 from datetime import date
-from typing import Any
+from typing import Any, TypeVar
 from uuid import UUID
 
 from msgspec import Struct
@@ -27,13 +27,15 @@ from monitord.store.archive.reader import (
 )
 from monitord.store.connection import Connection
 from monitord.store.copying import EPOCH_SECONDS
-from monitord.store.partitions import CLOSED, day_in, start_of
+from monitord.store.partitions import CLOSED, CLOSED_HOURS, day_of, period_in, start_of
 from monitord.store.pool import Store
 from monitord.store.queries import queries
 from monitord.store.requests import moment
 from monitord.store.sums import Ints
 from monitord.store.tiers import DAY
 
+
+T = TypeVar("T")
 
 # The longest window that is counted row by row.
 LONGEST_SECONDS = 300.0
@@ -49,6 +51,9 @@ MOST_OF_TRACE = 1_000
 
 # A search through all days makes many calls: it may take so many of the store's timeouts.
 SEARCH_TIMEOUTS = 6
+
+# Whose partitions hold requests as rows: those of days that are open, and closed to be archived.
+ROWS = ("requests", CLOSED)
 
 
 class Figures(Struct, frozen=True, kw_only=True):
@@ -87,8 +92,12 @@ class Exact(Struct, frozen=True):
     left_out: int
 
 
-class TraceRequest(Struct, frozen=True):
-    """One request of a trace. `time` is Unix seconds of its end."""
+class TraceRequest(Struct, frozen=True, omit_defaults=True):
+    """
+    One request of a trace. `time` is Unix seconds of its end.
+
+    `error_id` is the kind of its exception, absent without one.
+    """
 
     time: float
     service: str
@@ -97,6 +106,7 @@ class TraceRequest(Struct, frozen=True):
     status: int
     duration_ms: float
     error: bool
+    error_id: str | None = None
 
 
 class RequestEvents:
@@ -140,22 +150,39 @@ class RequestEvents:
         Raises StoreUnreachable: there is no answer within the store's timeout, without a moment
         within SEARCH_TIMEOUTS of them, waiting for others who search so included. StoreError.
         """
+        return await self.around(trace_id, near, self.between) or []
+
+    async def around(
+        self,
+        trace_id: UUID,
+        near: float | None,
+        read: Callable[[UUID, float, float], Awaitable[T]],
+        tables: Sequence[str] = ROWS,
+    ) -> T | None:
+        """
+        Return what *read* gives for a trace from one moment to another, as `of_trace` finds them.
+
+        Without a moment the days of some tables and the archive are gone through. None: no day has
+        anything of the trace.
+
+        Raises: as of_trace.
+        """
         timeout = self._store.timeout
         if near is None:
             async with turn_within(self._anywhere, SEARCH_TIMEOUTS * timeout):
-                return await self._search(trace_id)
+                stretch = await self._search(trace_id, tables)
+                return None if stretch is None else await read(trace_id, *stretch)
         async with turn_within(self._near, timeout):
-            return await self._of_trace(trace_id, near - AROUND_SECONDS, near + AROUND_SECONDS)
+            return await read(trace_id, near - AROUND_SECONDS, near + AROUND_SECONDS)
 
-    async def _search(self, trace_id: UUID) -> list[TraceRequest]:
-        """Return the requests of a trace from the newest day that has any."""
-        for day in await self._days():
-            times = await self._times(trace_id, day)
+    async def _search(self, trace_id: UUID, tables: Sequence[str]) -> tuple[float, float] | None:
+        """Return the stretch of time around the newest day that has anything of a trace."""
+        for day in await self._days(tables):
+            times = await self._times(trace_id, day, tables)
             if times:
                 # It may have begun on the day before.
-                first, last = min(times) - AROUND_SECONDS, max(times) + AROUND_SECONDS
-                return await self._of_trace(trace_id, first, last)
-        return []
+                return min(times) - AROUND_SECONDS, max(times) + AROUND_SECONDS
+        return None
 
     @contextlib.asynccontextmanager
     async def _view(self) -> AsyncIterator[Connection]:
@@ -181,15 +208,15 @@ class RequestEvents:
         names = await self._names(connection, [row["endpoint_id"] for row in endpoints])
         return [whole, *({**row, **names[row["endpoint_id"]]} for row in endpoints)]
 
-    async def _days(self) -> list[date]:
-        """Return the days there are requests of, the newest first."""
+    async def _days(self, tables: Sequence[str]) -> list[date]:
+        """Return the days there are rows or archived requests of, the newest first."""
         async with self._store.connection() as connection:
-            names = await partitions(connection, *ROWS, "request_archive")
-        return sorted({day for name in names if (day := day_in(name))}, reverse=True)
+            names = await partitions(connection, *tables, "request_archive")
+        return sorted({day for name in names if (day := day_within(name))}, reverse=True)
 
-    async def _times(self, trace_id: UUID, day: date) -> list[float]:
+    async def _times(self, trace_id: UUID, day: date, tables: Sequence[str]) -> list[float]:
         """
-        Return moments of a day, the first and the last at which a request of the trace ended.
+        Return moments of a day, the first and the last at which anything of the trace ended.
 
         The planner cannot know that a range of pages seldom has the trace, and might read a whole
         day. So it is asked of the day's table by name, where the index of traces is all there is
@@ -198,15 +225,23 @@ class RequestEvents:
         host_id, start = self._store.host_id, start_of(day)
         async with self._view() as connection:
             await connection.execute("SET LOCAL enable_seqscan = off")
+            if CLOSED_HOURS in tables:
+                # As one_view does for requests: what is listed must be there when it is read.
+                await queries().hold_spans(connection)
             times = []
-            for name in await partitions(connection, *ROWS):
-                if day_in(name) == day:
+            for name in await partitions(connection, *tables):
+                if day_within(name) == day:
                     row = await connection.fetchrow(times_in(name), host_id, trace_id)
                     times += [at.timestamp() for at in row or () if at is not None]
             packed = await archived_trace_ends(connection, host_id, trace_id, start, start + DAY)
         return times + seconds_of(packed)
 
-    async def _of_trace(self, trace_id: UUID, since: float, until: float) -> list[TraceRequest]:
+    async def between(self, trace_id: UUID, since: float, until: float) -> list[TraceRequest]:
+        """
+        Return the requests of a trace that ended in [since, until), Unix seconds.
+
+        Raises StoreUnreachable, StoreError.
+        """
         host_id = self._store.host_id
         async with self._view() as connection:
             # Of a table without statistics the planner might read all.
@@ -236,10 +271,6 @@ class RequestEvents:
         return {row["id"]: {name: row[name] for name in fields} async for row in rows}
 
 
-# Whose partitions hold requests as rows: those of days that are open, and closed to be archived.
-ROWS = ("requests", CLOSED)
-
-
 @contextlib.asynccontextmanager
 async def turn_within(semaphore: asyncio.Semaphore, seconds: float) -> AsyncIterator[None]:
     """
@@ -261,6 +292,12 @@ async def partitions(connection: Connection, *parents: str) -> list[str]:
         for parent in parents
         async for row in queries().attached_partitions(connection, parent=parent)
     ]
+
+
+def day_within(partition: str) -> date | None:
+    """Return the day a partition, of a day or an hour, is of; None for a table that is not ours."""
+    period = period_in(partition)
+    return None if period is None else day_of(start_of(period))
 
 
 def times_in(partition: str) -> str:
@@ -292,6 +329,7 @@ def trace_request(row: Mapping[str, Any]) -> TraceRequest:
         status=row["status"],
         duration_ms=row["duration_us"] / 1000,
         error=row["error"],
+        error_id=None if row["error_id"] is None else str(row["error_id"]),
     )
 
 
@@ -300,13 +338,19 @@ def packed_requests(
 ) -> list[TraceRequest]:
     """Return archived requests as requests of a trace."""
     error = (requests.status >= 500) | requests.failed
-    columns = (requests.endpoint_id, requests.status, requests.duration_us, error)
+    numbers = (requests.endpoint_id, requests.status, requests.duration_us, requests.error_id)
+    columns = [column.tolist() for column in (*numbers, requests.failed, error)]
     return [
         TraceRequest(
-            time=time, **names[endpoint], status=status, duration_ms=us / 1000, error=failed
+            time=time,
+            **names[endpoint],
+            status=status,
+            duration_ms=us / 1000,
+            error=wrong,
+            error_id=str(error_id) if failed else None,
         )
-        for time, endpoint, status, us, failed in zip(
-            seconds_of(requests.at_us), *(column.tolist() for column in columns), strict=True
+        for time, endpoint, status, us, error_id, failed, wrong in zip(
+            seconds_of(requests.at_us), *columns, strict=True
         )
     ]
 

@@ -1,4 +1,4 @@
-"""Makes the days to come and drops the days that are over, whole, without holding up a write."""
+"""Makes the days and hours to come and drops the days that are over, holding up no write."""
 
 from __future__ import annotations
 
@@ -6,7 +6,7 @@ import asyncio
 import time
 
 from collections.abc import Awaitable, Callable, Iterable, Mapping
-from datetime import date, timedelta
+from datetime import timedelta
 
 import structlog
 
@@ -17,7 +17,18 @@ from monitord.store.caution import Caution
 from monitord.store.dropping import Dropper
 from monitord.store.event_ids import WINDOW_US
 from monitord.store.failures import describe
-from monitord.store.partitions import CLOSED, TABLES, Partitions, day_in, day_of, start_of
+from monitord.store.partitions import (
+    CLOSED,
+    CLOSED_HOURS,
+    DAILY,
+    HOURLY,
+    Partitions,
+    day_of,
+    end_of,
+    hour_of,
+    period_in,
+    start_of,
+)
 from monitord.store.pool import Store
 from monitord.store.queries import queries
 from monitord.store.requests import moment
@@ -29,6 +40,7 @@ from monitord.telemetry import Telemetry
 log = structlog.get_logger(__name__)
 
 DAYS_AHEAD = 2
+HOURS_AHEAD = 2
 
 WHY = "its day is over by store.retention"
 
@@ -44,13 +56,16 @@ FIRST_DROP_AFTER_SECONDS = 300.0
 # What a run applied is kept for so long after its last frame at least. A day would do: it is small.
 WRITERS_KEPT_SECONDS = 30.0 * DAY
 
+# A name is kept for so much longer than any row: days may be dropped late.
+NAMES_KEPT_SECONDS = 60.0 * DAY
+
 # Ids are looked for within a day of a frame's arrival; so long after it none is asked for.
 IDS_KEPT_SECONDS = WINDOW_US / 1e6
 
 
 class Keeper:
     """
-    Keeps two days of partitions ahead, the store below its size, and old rows out of it.
+    Keeps two days and hours of partitions ahead, the store below its size, and old rows out of it.
 
     What is over is judged by clocks. So one run drops at most one day of each table, and only while
     the clocks make sense: this machine's and the server's agree, this machine's has not jumped
@@ -89,7 +104,7 @@ class Keeper:
         while True:
             await self._store.ready()
             try:
-                await self.make_days(day_of(time.time()))
+                await self.make_ahead(time.time())
                 await self._dropper.finish()
                 await self._size_cap.enforce(time.time())
                 if time.monotonic() >= next_drop:
@@ -104,16 +119,18 @@ class Keeper:
             else:
                 await self._sleep(EVERY_SECONDS)
 
-    async def make_days(self, today: date) -> None:
+    async def make_ahead(self, now: float) -> None:
         """
-        Make the partitions of today and the days ahead.
+        Make the partitions of this day and hour, by Unix seconds, and of those ahead.
 
         Raises StoreUnreachable, StoreError.
         """
         self._partitions.forget()
-        days = [today + timedelta(days=ahead) for ahead in range(DAYS_AHEAD + 1)]
-        for table in TABLES:
-            await self._partitions.ensure(table, days)
+        days = [day_of(now) + timedelta(days=ahead) for ahead in range(DAYS_AHEAD + 1)]
+        hours = [hour_of(now) + timedelta(hours=ahead) for ahead in range(HOURS_AHEAD + 1)]
+        for tables, periods in ((DAILY, days), (HOURLY, hours)):
+            for table in tables:
+                await self._partitions.ensure(table, periods)
 
     async def drop(self, now: float, monotonic: float) -> list[str]:
         """
@@ -139,6 +156,8 @@ class Keeper:
             log.warning("retention.held", reason=doubt)
             return []
         await self._drop_rollups(now)
+        await self._drop_notes(now)
+        await self._forget_names(now)
         await self._forget_writers(min(now - WRITERS_KEPT_SECONDS, held_since - DAY))
         dropped = []
         for table, names in due.items():
@@ -147,11 +166,13 @@ class Keeper:
         return dropped
 
     def _kept(self) -> Mapping[str, float]:
-        """Return how long each table with a day a table keeps its rows, in seconds."""
+        """Return how long each table with a day or hour a table keeps its rows, in seconds."""
         return {
             "requests": self._keep.requests,
             CLOSED: self._keep.requests,
             "request_archive": self._keep.requests,
+            "spans": self._keep.spans,
+            CLOSED_HOURS: self._keep.spans,
             "logs": self._keep.logs,
             "metrics": self._keep.metrics,
             "metric_histograms": self._keep.metrics,
@@ -183,6 +204,30 @@ class Keeper:
                     most=2 * DAY // tier,
                 )
 
+    async def _drop_notes(self, now: float) -> None:
+        """
+        Delete annotations, what became of spans, kinds of exceptions and where they happened:
+        what was not seen for longer than any rollup is kept.
+        """
+        before = moment(now - self._keep.rollup_days)
+        host_id = self._store.host_id
+        async with self._store.transaction() as connection:
+            await queries().drop_old_annotations(connection, host_id=host_id, before=before)
+            await queries().drop_old_thinnings(connection, host_id=host_id, before=before)
+            await queries().drop_old_error_groups(connection, host_id=host_id, before=before)
+            await queries().drop_old_error_places(connection, host_id=host_id, before=before)
+
+    async def _forget_names(self, now: float) -> None:
+        """Delete the names that were not used for so long that no row can point at them."""
+        longest = max(*self._kept().values(), self._keep.rollup_days) + NAMES_KEPT_SECONDS
+        before = day_of(now - longest)
+        host_id = self._store.host_id
+        async with self._store.transaction() as connection:
+            await queries().lock_dictionary(connection, host_id=host_id)
+            for table in ("endpoints", "loggers", "span_names", "series"):
+                drop = getattr(queries(), f"drop_idle_{table}")
+                await drop(connection, host_id=host_id, before=before)
+
     async def _forget_writers(self, before: float) -> None:
         """
         Forget what was applied of the runs that applied nothing since, Unix seconds.
@@ -198,5 +243,6 @@ class Keeper:
 
 def over(names: Iterable[str], before: float) -> list[str]:
     """Return the partitions whose last moment lies before, Unix seconds; oldest first."""
-    days = sorted((day, name) for name in names if (day := day_in(name)) is not None)
-    return [name for day, name in days if start_of(day) + DAY <= before]
+    periods = {name: period for name in names if (period := period_in(name)) is not None}
+    due = [name for name, period in periods.items() if end_of(period) <= before]
+    return sorted(due, key=lambda name: (start_of(periods[name]), name))

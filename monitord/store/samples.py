@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+import functools
+
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass, replace
 from typing import Any
@@ -10,8 +12,8 @@ import numpy as np
 
 from numpy.typing import NDArray
 
-from monitord.histogram import exponent_index, exponent_value, rank
-from monitord.model import Metric, MetricKind
+from monitord.histogram import rank, signed_index, signed_value
+from monitord.model import Distribution, Metric, MetricKind
 from monitord.store import cells
 from monitord.store.copying import to_us
 from monitord.store.sums import Ints
@@ -22,21 +24,19 @@ GAUGE, COUNTER, HISTOGRAM = range(3)
 
 MINUTE_US = 60_000_000
 
-# Above every index of a double (±68,800), so that a key's sign is its value's and zero is zero.
-ZERO_TO_FIRST = 1 << 20
-
 
 @dataclass(frozen=True, slots=True)
 class SampleColumns:
     """
     Samples, one array a column. `kind` is a place in KINDS, `at_us` is PostgreSQL's.
 
-    `place` is where in its drain each came.
+    `place` is where in its drain each came. `distribution` is a Distribution or None.
     """
 
     series_id: Ints
     at_us: Ints
     value: NDArray[np.float64]
+    distribution: NDArray[np.object_]
     kind: Ints
     valid: NDArray[np.bool_]
     place: Ints
@@ -54,7 +54,10 @@ def columns(metrics: Sequence[Metric], series_ids: Sequence[int], first: int = 0
     n = len(metrics)
     seconds = np.fromiter((one.time for one in metrics), np.float64, n)
     value = np.fromiter((one.value for one in metrics), np.float64, n)
+    distribution = np.empty(n, np.object_)
+    distribution[:] = [one.distribution for one in metrics]
     return SampleColumns(
+        distribution=distribution,
         series_id=np.fromiter(series_ids, np.int64, n),
         at_us=to_us(seconds),
         value=value,
@@ -167,20 +170,38 @@ def by_minute(samples: SampleColumns) -> dict[tuple[int, int], Observations]:
         return {}
     whole = replace(samples, at_us=minutes)
     order, starts = groups(whole)
-    parts = np.split(whole.value[order], starts[1:])
+    values = np.split(whole.value[order], starts[1:])
+    distributions = np.split(whole.distribution[order], starts[1:])
     series, at = whole.series_id[order][starts].tolist(), minutes[order][starts].tolist()
     keys = zip(series, at, strict=True)
-    return {key: observed(part) for key, part in zip(keys, parts, strict=True)}
+    return {
+        key: observed_of(one, told)
+        for key, one, told in zip(keys, values, distributions, strict=True)
+    }
 
 
-def signed_index(values: NDArray[np.float64]) -> Ints:
-    """Return sortable bucket keys: positive above 0, negative below, zero itself 0."""
-    size = np.abs(values)
-    index = exponent_index(np.where(size > 0, size, 1.0)) + ZERO_TO_FIRST
-    return np.sign(values).astype(np.int64) * np.where(size > 0, index, 0)
+def observed_of(values: NDArray[np.float64], distributions: NDArray[np.object_]) -> Observations:
+    """Return the histogram of some samples: observations, or many of them each."""
+    single = np.fromiter((one is None for one in distributions), np.bool_, len(distributions))
+    told = distributions[~single].tolist()
+    parts = [observations_told(told)] if told else []
+    if single.any():
+        parts.append(observed(values[single]))
+    return functools.reduce(Observations.merge, parts)
 
 
-def signed_value(keys: Ints) -> NDArray[np.float64]:
-    """Return the representative value of each bucket key."""
-    value = exponent_value(np.abs(keys) - ZERO_TO_FIRST)
-    return np.where(keys == 0, 0.0, np.sign(keys) * value)
+def observations_told(told: Sequence[Distribution]) -> Observations:
+    """Return the observations of some distributions that came as such."""
+    key = np.fromiter((key for one in told for key in one.buckets), np.int64)
+    found = np.fromiter((count for one in told for count in one.buckets.values()), np.int64)
+    unique, place = np.unique(key, return_inverse=True)
+    counts = np.zeros(len(unique), np.int64)
+    np.add.at(counts, place, found)
+    return Observations(
+        sum(one.count for one in told),
+        sum(one.sum for one in told),
+        min(one.min for one in told),
+        max(one.max for one in told),
+        unique,
+        counts,
+    )

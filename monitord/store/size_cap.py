@@ -3,14 +3,21 @@
 from __future__ import annotations
 
 from collections.abc import Iterable
-from datetime import date
 
 import structlog
 
 from msgspec import Struct
 
 from monitord.store.dropping import Dropper
-from monitord.store.partitions import CLOSED, DOOMED, TABLES, day_in, day_of
+from monitord.store.partitions import (
+    CLOSED,
+    CLOSED_HOURS,
+    DOOMED,
+    TABLES,
+    end_of,
+    period_in,
+    start_of,
+)
 from monitord.store.pool import Store
 from monitord.store.queries import queries
 from monitord.telemetry import Telemetry
@@ -19,19 +26,40 @@ from monitord.telemetry import Telemetry
 log = structlog.get_logger(__name__)
 
 # What may go for the size: single rows. Rollups are small, and outlive their rows for a purpose.
-RAW = frozenset({"requests", CLOSED, "request_archive", "logs", "metrics", "metric_histograms"})
+RAW = frozenset(
+    {
+        "requests",
+        CLOSED,
+        "request_archive",
+        "fresh_spans",
+        CLOSED_HOURS,
+        "spans",
+        "logs",
+        "metrics",
+        "metric_histograms",
+    }
+)
 
-# What counts: the days of these, and the others.
-PARENTS = (*TABLES, CLOSED)
+# What counts: the days and hours of these, and the others.
+PARENTS = (*TABLES, CLOSED, CLOSED_HOURS)
 OTHERS = (
     "hosts",
     "endpoints",
     "loggers",
     "series",
+    "span_names",
+    "name_numbers",
+    "annotations",
+    "error_groups",
+    "error_group_endpoints",
     "request_rollups",
     "request_rollup_deltas",
     CLOSED,
     "request_archive_marks",
+    CLOSED_HOURS,
+    "span_thinning_marks",
+    "flagged_traces",
+    "span_thinnings",
     "metric_rollup_marks",
     "writers",
     "monitord_migrations",
@@ -85,29 +113,29 @@ class SizeCap:
         """
         Drop the oldest partitions until the store fits; return their names.
 
-        `now`, Unix seconds, says which day is today's and stays.
+        `now`, Unix seconds, says which day and which hour go on, and stay.
 
         Raises StoreUnreachable, StoreError.
         """
         dropped: list[str] = []
         while True:
-            tables, today = await self._measure(now)
+            tables, at = await self._measure(now)
             used_bytes = sum(table.used_bytes for table in tables)
             over = used_bytes > self._cap_bytes
-            oldest = first_to_go(tables, today) if over else None
+            oldest = first_to_go(tables, at) if over else None
             self._say(StoreSize(used_bytes, self._cap_bytes, over and oldest is None))
             if oldest is None or not await self._dropper.drop(oldest.parent, oldest.name, WHY):
                 return dropped
             self._telemetry.size_cap_dropped.inc()
             dropped.append(oldest.name)
 
-    async def _measure(self, now: float) -> tuple[list[Table], date]:
-        """Return every table of monitord's own, and the earlier of the two clocks' days."""
+    async def _measure(self, now: float) -> tuple[list[Table], float]:
+        """Return every table of monitord's own, and the earlier of the two clocks."""
         async with self._store.connection() as connection:
             server = await queries().server_clock(connection)
             rows = queries().own_tables(connection, parents=PARENTS, others=OTHERS, mark=DOOMED)
             tables = [Table(row["name"], row["used_bytes"]) async for row in rows]
-        return tables, day_of(min(now, server.timestamp()))
+        return tables, min(now, server.timestamp())
 
     def _say(self, size: StoreSize) -> None:
         """Show the size, and log it when it gets stuck."""
@@ -123,17 +151,21 @@ class SizeCap:
             )
 
 
-def first_to_go(tables: Iterable[Table], today: date) -> Table | None:
+def first_to_go(tables: Iterable[Table], now: float) -> Table | None:
     """
     Return the partition of single rows to drop next: of the oldest day, the largest.
+
+    Fresh spans are in partitions of an hour. They are last: of a day that is over its day is older.
 
     By day and not by table, because rows of one moment explain each other: a request, its logs and
     the load of its machine reach back equally far. The largest first, so that the small ones of
     that day stay where it alone was enough.
     """
     dated = [
-        (day, -table.used_bytes, table.name, table)
+        (start_of(period), -table.used_bytes, table.name, table)
         for table in tables
-        if table.parent in RAW and (day := day_in(table.name)) is not None and day < today
+        if table.parent in RAW
+        and (period := period_in(table.name)) is not None
+        and end_of(period) <= now
     ]
     return min(dated)[-1] if dated else None

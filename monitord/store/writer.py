@@ -12,15 +12,15 @@ import structlog
 
 from monitord.backoff import backoff
 from monitord.errors import StoreError, StoreUnreachable
-from monitord.model import DeadLetters, Frame, FrameSource
+from monitord.model import LISTS, DeadLetters, Frame, FrameSource
 from monitord.store.apply import AlreadyApplied, apply
-from monitord.store.dictionaries import Dictionaries
+from monitord.store.dictionaries import Crowd, Dictionaries
 from monitord.store.drain import Drain, all_refused, prepare
 from monitord.store.failures import ENCODING, describe
 from monitord.store.halving import Halving, Write, at_once
 from monitord.store.outcome import Outcome, events, size_of
 from monitord.store.partitions import Partitions
-from monitord.store.places import FIELDS, Identity, identity
+from monitord.store.places import Identity, identity
 from monitord.store.pool import WAIT_FOR_MENDING_SECONDS, Store
 from monitord.telemetry import Telemetry
 
@@ -73,6 +73,14 @@ class Writer:
         self._unanswered: dict[Identity, Outcome] = {}
         # Events in the dead letters already whose frames are not done.
         self._buried: dict[Identity, set[tuple[type, int]]] = {}
+
+    def counts(self) -> dict[str, int | None]:
+        """Return how many names are told apart, by the dictionary's table; None: not read yet."""
+        return self._dictionaries.counts()
+
+    def crowded(self) -> dict[str, list[Crowd]]:
+        """Return what of the names is full, by the dictionary's table."""
+        return self._dictionaries.crowded()
 
     async def run(self) -> None:
         """Write until cancelled: what comes first at once, then what gathers in `flush_every`."""
@@ -164,8 +172,8 @@ class Writer:
     async def _write(self, drain: Drain, write: Write | None = None) -> Outcome:
         """Write a drain in one transaction; rows are left out when no `write` is given."""
         self._sent = None
-        for table, days in drain.days().items():
-            await self._partitions.ensure(table, days)
+        for table, periods in drain.periods().items():
+            await self._partitions.ensure(table, periods)
         store = self._store
         async with store.transaction() as connection:
             halving = Halving(connection)
@@ -212,7 +220,7 @@ class Writer:
             (self._telemetry.stored, totals.stored),
             (self._telemetry.refused, totals.refused),
         ):
-            for kind in FIELDS:
+            for kind in LISTS:
                 counter.labels(kind).inc(counts[kind])
         self._telemetry.duplicates.inc(totals.duplicates.total())
 

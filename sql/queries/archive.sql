@@ -46,13 +46,13 @@ WITH dropped AS (
 )
 SELECT EXISTS (SELECT FROM dropped);
 
--- name: summarize_closed(closed)!
--- Let the index by time know every page of a closed day; most it knows already.
+-- name: summarize(table)!
+-- Let the BRIN indexes of a table know every page of it; most they know already.
 SELECT brin_summarize_new_values(indexrelid)
 FROM pg_index
 JOIN pg_class ON pg_class.oid = indexrelid
 JOIN pg_am ON pg_am.oid = relam
-WHERE indrelid = to_regclass(:closed::text)
+WHERE indrelid = to_regclass(:table::text)
   AND amname = 'brin';
 
 -- name: requests_to_pack(since, until, most)

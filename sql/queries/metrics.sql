@@ -79,8 +79,9 @@ FROM series
 WHERE host_id = :host_id::int2
 ORDER BY name;
 
--- name: matching_series(host_id, name, attributes, service, most)
--- The series of a name that have at least these attributes: of a service, of none (''), of any (null).
+-- name: matching_series(host_id, name, attributes, service, kind, most)
+-- The series of a name that have at least these attributes: of a service, of none (''), of any
+-- (null), and of a kind, of any (null).
 SELECT
     series_id,
     kind,
@@ -91,6 +92,7 @@ WHERE host_id = :host_id::int2
   AND name = :name
   AND attributes @> :attributes::jsonb
   AND (:service::text IS NULL OR service = :service::text)
+  AND (:kind::text IS NULL OR kind = :kind::text)
 ORDER BY series_id
 LIMIT :most::int8;
 

@@ -52,7 +52,7 @@ FROM pg_class
 LEFT JOIN pg_inherits ON inhrelid = oid
 WHERE relnamespace = current_schema()::regnamespace
   AND relkind = 'r'
-  AND left(relname, -length('_YYYYMMDD')) = ANY (:parents::text[])
+  AND regexp_replace(relname, '_[0-9]+$', '') = ANY (:parents::text[])
   AND obj_description(oid, 'pg_class') = :mark::text
 ORDER BY 1;
 

@@ -44,7 +44,8 @@ SELECT
     endpoints.route,
     requests.status,
     requests.duration_us,
-    requests.status >= 500 OR requests.error_id IS NOT NULL AS error
+    requests.status >= 500 OR requests.error_id IS NOT NULL AS error,
+    requests.error_id
 FROM request_rows AS requests
 JOIN endpoints
     ON endpoints.host_id = requests.host_id

@@ -22,6 +22,37 @@ WITH old AS (
 )
 SELECT count(*) FROM dropped;
 
+-- name: drop_old_annotations(host_id, before)!
+-- Delete the annotations before a moment.
+DELETE FROM annotations
+WHERE host_id = :host_id::int2
+  AND at < :before::timestamptz;
+
+-- name: drop_old_thinnings(host_id, before)!
+-- Forget what became of the spans of the hours before a moment.
+DELETE FROM span_thinnings
+WHERE host_id = :host_id::int2
+  AND hour < :before::timestamptz;
+
+-- name: drop_old_error_groups(host_id, before)!
+-- Delete the kinds of exceptions that were seen last before a moment.
+WITH old AS (
+    DELETE FROM error_groups
+    WHERE host_id = :host_id::int2
+      AND last_seen_at < :before::timestamptz
+    RETURNING error_id
+)
+DELETE FROM error_group_endpoints
+USING old
+WHERE error_group_endpoints.host_id = :host_id::int2
+  AND error_group_endpoints.error_id = old.error_id;
+
+-- name: drop_old_error_places(host_id, before)!
+-- Forget where exceptions happened last before a moment.
+DELETE FROM error_group_endpoints
+WHERE host_id = :host_id::int2
+  AND last_seen_at < :before::timestamptz;
+
 -- name: drop_old_writers(host_id, before)!
 -- Forget what was applied of runs none of whose applied frames can come again.
 DELETE FROM writers

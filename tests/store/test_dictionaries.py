@@ -7,7 +7,7 @@ import pytest
 
 from monitord import settings
 from monitord.store.dictionaries import Dictionaries, Dictionary
-from monitord.store.names import OVERFLOW, Endpoints, Series, pairs
+from monitord.store.names import OVERFLOW, Caps, Endpoints, Series, pairs
 from monitord.store.pool import Store, open_pool
 from monitord.telemetry import Telemetry
 
@@ -15,11 +15,8 @@ from monitord.telemetry import Telemetry
 SQL = asyncpg.Connection
 
 
-class FewEndpoints(Endpoints):
-    """Endpoints with caps a test can reach."""
-
-    most = 6
-    most_in_scope = 3
+# Caps a test can reach.
+FEW = Caps(6, 3)
 
 
 async def test_name_keeps_its_number(store: Store) -> None:
@@ -69,11 +66,37 @@ async def test_numbers_have_no_gap(store: Store, sql: SQL) -> None:
     assert found == list(range(1, 13))
 
 
+@pytest.mark.parametrize(
+    ("table", "name"),
+    [
+        ("endpoints", ("shop", "GET", "/{}")),
+        ("loggers", ("shop", "{}")),
+        ("span_names", ("shop", "{}", "server")),
+        ("series", ("shop", "{}", "gauge", "1", ())),
+    ],
+)
+async def test_a_number_is_given_once(
+    store: Store, sql: SQL, table: str, name: tuple[object, ...]
+) -> None:
+    """
+    The number of a name that was forgotten is given to no other.
+    """
+
+    async def number(text: str) -> int:
+        one = tuple(part.format(text) if isinstance(part, str) else part for part in name)
+        return (await getattr(Dictionaries(store), table).numbers([one]))[0]
+
+    assert (await number("a"), await number("b")) == (1, 2)
+    await sql.execute(f"TRUNCATE {table}")
+
+    assert (await number("c"), await number("a")) == (3, 4)
+
+
 async def test_names_above_the_cap_share_one_entry(store: Store, sql: SQL) -> None:
     """
     Above a service's cap its further routes count under one entry; other services go on.
     """
-    endpoints = Dictionary(store, FewEndpoints())
+    endpoints = Dictionary(store, Endpoints(), FEW)
     routes = [("shop", "GET", f"/{n}") for n in range(10)]
 
     numbers = await endpoints.numbers(routes)
@@ -90,7 +113,7 @@ async def test_names_above_the_cap_of_all_share_one_entry(store: Store, sql: SQL
     """
     Above the cap of the host even a flood of services adds one entry, and memory stays bounded.
     """
-    endpoints = Dictionary(store, FewEndpoints())
+    endpoints = Dictionary(store, Endpoints(), FEW)
 
     await endpoints.numbers([(f"service{n}", "GET", "/") for n in range(50)])
     await endpoints.numbers([(f"service{n}", "GET", "/") for n in range(50, 900)])
@@ -104,7 +127,7 @@ async def test_caps_hold_after_a_restart(store: Store, sql: SQL) -> None:
     What earlier runs have numbered counts towards the cap.
     """
     for run in range(3):
-        endpoints = Dictionary(store, FewEndpoints())
+        endpoints = Dictionary(store, Endpoints(), FEW)
         await endpoints.numbers([("shop", "GET", f"/{run}/{n}") for n in range(2)])
 
     assert await sql.fetchval("SELECT count(*) FROM endpoints") == 4

@@ -283,7 +283,7 @@ async def test_id_in_an_open_transaction_is_waited_for(
     for number, (end, stored) in enumerate((("ROLLBACK", 1), ("COMMIT", 1)), 1):
         theirs = frame(number, request(end), at=MIDNIGHT - HOUR)
         drain = await prepare([theirs], Dictionaries(store), store.host_id)
-        for table, days in drain.days().items():
+        for table, days in drain.periods().items():
             await Partitions(store).ensure(table, days)
         await zombie.execute("BEGIN")
         await apply(zombie, drain, store.host_id, 86_400.0, at_once)

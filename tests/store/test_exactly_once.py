@@ -125,7 +125,7 @@ async def test_deltas_of_frames_out_of_order_are_told_apart(
 async def begun(connection: SQL, store: Store, frames: Sequence[Frame]) -> None:
     """Apply frames in a transaction that is left open, as an attempt whose answer was lost is."""
     drain = await prepare(frames, Dictionaries(store), store.host_id)
-    for table, days in drain.days().items():
+    for table, days in drain.periods().items():
         await Partitions(store).ensure(table, days)
     await connection.execute("BEGIN")
     await apply(connection, drain, store.host_id, KEPT, at_once)

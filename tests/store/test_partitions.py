@@ -1,4 +1,4 @@
-"""Day partitions on a real database: made once by whoever needs them, holding up no insert."""
+"""Partitions on a real database: made once by whoever needs them, holding up no insert."""
 
 import asyncio
 
@@ -9,7 +9,7 @@ import pytest
 
 from monitord.errors import StoreUnreachable
 from monitord.store import partitions
-from monitord.store.partitions import TABLES, Partitions
+from monitord.store.partitions import DAILY, HOURLY, Partitions
 from monitord.store.pool import Store
 
 
@@ -21,7 +21,7 @@ INSERT = (
 )
 
 
-@pytest.mark.parametrize("table", TABLES)
+@pytest.mark.parametrize("table", DAILY)
 async def test_partition_takes_its_day_and_no_other(store: Store, sql: SQL, table: str) -> None:
     """
     A partition is bounded by its UTC day and has every index of its table.
@@ -35,6 +35,22 @@ async def test_partition_takes_its_day_and_no_other(store: Store, sql: SQL, tabl
     assert bound == "FOR VALUES FROM ('2026-08-01 00:00:00+00') TO ('2026-08-02 00:00:00+00')"
     indexes = "SELECT count(*) FROM pg_index WHERE indrelid = $1::text::regclass"
     assert await sql.fetchval(indexes, f"{table}_20260801") == await sql.fetchval(indexes, table)
+
+
+@pytest.mark.parametrize("table", HOURLY)
+async def test_partition_of_an_hour(store: Store, sql: SQL, table: str) -> None:
+    """
+    A partition of an hour is bounded by it, the last of a day by midnight.
+    """
+    await Partitions(store).ensure(table, [datetime(2026, 8, 1, 23, tzinfo=UTC)])
+
+    bound = await sql.fetchval(
+        "SELECT pg_get_expr(relpartbound, oid) FROM pg_class WHERE relname = $1",
+        f"{table}_2026080123",
+    )
+    assert bound == "FOR VALUES FROM ('2026-08-01 23:00:00+00') TO ('2026-08-02 00:00:00+00')"
+    indexes = "SELECT count(*) FROM pg_index WHERE indrelid = $1::text::regclass"
+    assert await sql.fetchval(indexes, f"{table}_2026080123") == await sql.fetchval(indexes, table)
 
 
 async def test_making_again_changes_nothing(store: Store, sql: SQL) -> None:
@@ -101,10 +117,14 @@ async def test_locked_table_is_waited_for_only_shortly(store: Store, sql: SQL) -
         ("requests_20261301", None),
         ("requests_old", None),
         ("requests_20260801_copy", None),
+        ("fresh_spans_2026080112", datetime(2026, 8, 1, 12, tzinfo=UTC)),
+        ("fresh_spans_2026080124", None),
+        ("fresh_spans_202608011", None),
     ],
 )
-def test_day_is_read_from_the_name(name: str, day: date | None) -> None:
+def test_period_is_read_from_the_name(name: str, day: date | None) -> None:
     """
-    Only tables with exactly our form of name count as partitions of a day.
+    Only tables with exactly our form of name count as partitions, of a day or of an hour.
     """
-    assert partitions.day_in(name) == day
+    assert partitions.period_in(name) == day
+    assert partitions.day_in(name) == (None if isinstance(day, datetime) else day)

@@ -10,9 +10,9 @@ import asyncpg
 import pytest
 
 from monitord import settings
-from monitord.model import Batch, Frame, Request
+from monitord.model import Batch, ErrorInfo, Frame, Request, StackFrame
 from monitord.store.caution import HOLD_SECONDS, Caution
-from monitord.store.partitions import TABLES, Partitions, day_of
+from monitord.store.partitions import DAILY, HOURLY, Partitions, day_of, hour_of, name_of
 from monitord.store.pool import Store
 from monitord.store.retention import RETRY_SECONDS, Keeper, over
 from monitord.telemetry import Telemetry
@@ -66,13 +66,16 @@ async def days(store: Store, *ages: int) -> None:
 
 async def test_today_and_two_days_ahead_are_made(keeper: Keeper, sql: SQL) -> None:
     """
-    Every time table has partitions for today, tomorrow and the day after.
+    Every time table has partitions for today, tomorrow and the day after, or for as many hours.
     """
-    await keeper.make_days(TODAY)
-    await keeper.make_days(TODAY)
+    await keeper.make_ahead(NOW)
+    await keeper.make_ahead(NOW)
 
-    for table in TABLES:
+    for table in DAILY:
         assert await partitions(sql, table) == names(0, -1, -2, table=table)
+    hours = [hour_of(NOW + ahead * HOUR) for ahead in (0, 1, 2)]
+    for table in HOURLY:
+        assert await partitions(sql, table) == [name_of(table, hour) for hour in hours]
 
 
 def test_only_days_that_are_over_are_due() -> None:
@@ -336,3 +339,23 @@ async def test_run_is_forgotten_once_none_of_its_frames_can_come(
     await keeper.drop(NOW + 60, 60)
 
     assert await sql.fetchval(left) == [1, 29]
+
+
+async def test_places_of_errors_are_forgotten_when_they_are_old(
+    keeper: Keeper, write: Write, sql: SQL
+) -> None:
+    """
+    An exception that goes on is forgotten where it was not seen for longer than any rollup is kept.
+    """
+    failed = ErrorInfo("ValueError", "no", [StackFrame("shop/a.py", 7, "buy")])
+    requests = [Request(NOW, "shop", "GET", route, 500, 1.0, error=failed) for route in "ab"]
+    await write([Frame(1, 1, Batch(NOW, requests=requests))])
+    await sql.execute(
+        "UPDATE error_group_endpoints SET last_seen_at = last_seen_at - interval '2 years'"
+        " WHERE endpoint_id = 1"
+    )
+
+    await keeper.drop(NOW, 0.0)
+
+    left = await sql.fetch("SELECT endpoint_id FROM error_group_endpoints")
+    assert [row["endpoint_id"] for row in left] == [2]

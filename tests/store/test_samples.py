@@ -1,5 +1,6 @@
 """Samples put together before they are written, and pushed histograms, without a database."""
 
+import itertools
 import math
 
 import numpy as np
@@ -9,9 +10,9 @@ from hypothesis import given, settings
 from hypothesis import strategies as st
 
 from monitord.histogram import RELATIVE_ERROR
-from monitord.model import Metric
+from monitord.model import Distribution, Metric
 from monitord.store import cells, samples
-from monitord.store.samples import MINUTE_US, observations_of, observed
+from monitord.store.samples import MINUTE_US, by_minute, observations_of, observed
 
 
 FINITE = st.floats(-1e100, 1e100).filter(lambda value: value == 0 or abs(value) > 1e-100)
@@ -44,6 +45,36 @@ def test_merging_equals_observing_together(left: list[float], right: list[float]
     assert merged.sum == pytest.approx(together.sum, rel=1e-9, abs=1e90)
     assert np.array_equal(merged.key, together.key)
     assert np.array_equal(merged.counts, together.counts)
+
+
+def distribution_of(values: list[float]) -> Distribution:
+    """What a sender would tell of some observations."""
+    one = observed(np.array(values))
+    buckets = dict(zip(one.key.tolist(), one.counts.tolist(), strict=True))
+    return Distribution(one.count, one.sum, one.min, one.max, buckets)
+
+
+@settings(max_examples=100, deadline=None)
+@given(VALUES, st.integers(1, 100), st.integers(1, 100))
+def test_distributions_equal_their_observations(values: list[float], cut: int, other: int) -> None:
+    """
+    Observations told one by one, or put together by their sender in any grouping, are stored alike.
+    """
+    cuts = sorted({0, min(cut, len(values)), min(other, len(values)), len(values)})
+    pairs = itertools.pairwise(cuts)
+    parts = [values[first:last] for first, last in pairs if last > first]
+    told = [
+        Metric(60.0, "n", part[0], kind="histogram", distribution=distribution_of(part))
+        for part in parts[1:]
+    ]
+    alone = [Metric(60.0, "n", value, kind="histogram") for value in parts[0]]
+
+    [found] = by_minute(samples.columns(told + alone, [1] * (len(told) + len(alone)))).values()
+
+    expected = observed(np.array(values))
+    assert (found.count, found.min, found.max) == (expected.count, expected.min, expected.max)
+    assert np.array_equal(found.key, expected.key)
+    assert np.array_equal(found.counts, expected.counts)
 
 
 @settings(max_examples=100, deadline=None)

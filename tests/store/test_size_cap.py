@@ -12,7 +12,7 @@ import structlog
 
 from monitord import settings
 from monitord.store.dropping import Dropper
-from monitord.store.partitions import TABLES, Partitions, day_of
+from monitord.store.partitions import DAILY, Partitions, day_of, hour_of, name_of
 from monitord.store.pool import Store
 from monitord.store.retention import EVERY_SECONDS, Keeper
 from monitord.store.size_cap import SizeCap
@@ -25,6 +25,7 @@ Capped = Callable[[int], SizeCap]
 
 NOW = time.time()
 TODAY = day_of(NOW)
+HOUR = 3_600.0
 YEAR = 365 * 86_400.0
 
 FILL = {
@@ -32,6 +33,8 @@ FILL = {
     " SELECT $1, 1, 1, 200, 1 FROM generate_series(1, $2)",
     "logs": "INSERT INTO logs (at, level, logger_id, message, host_id, writer, seq, index)"
     " SELECT $1, 9, 1, 'a line', 1, 1, 1, n FROM generate_series(1, $2) AS n",
+    "spans": "INSERT INTO spans (at, duration_us, span_id, trace_id, span_name_id, status, host_id)"
+    " SELECT $1, 1, n, gen_random_uuid(), 1, 0, 1 FROM generate_series(1, $2) AS n",
     "metrics": "INSERT INTO metrics (at, series_id, value, host_id)"
     " SELECT $1, n, 1, 1 FROM generate_series(1, $2) AS n",
 }
@@ -142,7 +145,7 @@ async def test_today_and_rollups_stay_and_it_is_said_once(
     kept = [0, -1]
     for table in FILL:
         await fill(store, sql, table, [2, *kept], rows=10)
-    rollups = set(TABLES) - {"requests", "request_archive", "logs", "metrics", "metric_histograms"}
+    rollups = set(DAILY) - {*FILL, "request_archive", "metric_histograms"}
     for table in rollups:
         await Partitions(store).ensure(table, [TODAY - timedelta(days=300)])
     cap = capped(1)
@@ -171,6 +174,25 @@ async def test_wrong_clock_makes_today_no_yesterday(
     await fill(store, sql, "requests", [0])
 
     assert await capped(1).enforce(NOW + jump) == []
+
+
+async def test_fresh_hours_go_after_the_days_that_are_over(
+    capped: Capped, store: Store, sql: SQL
+) -> None:
+    """
+    Fresh spans count and may go, an hour at a time, when it is over and nothing older is left.
+    """
+    hours = [hour_of(NOW - 25 * HOUR), hour_of(NOW - HOUR), hour_of(NOW), hour_of(NOW + HOUR)]
+    await Partitions(store).ensure("fresh_spans", hours)
+    await fill(store, sql, "logs", [1, 0], rows=10)
+    before = await used(sql)
+
+    dropped = await capped(1).enforce(NOW)
+
+    over = [name_of("fresh_spans", hour) for hour in hours[:2]]
+    assert sorted(dropped) == sorted([name("logs", 1), *over])
+    assert dropped[-1] == over[1]
+    assert await used(sql) < before
 
 
 async def test_two_daemons_drop_no_more_than_one(

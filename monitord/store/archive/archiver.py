@@ -19,10 +19,11 @@ from monitord.store.archive.chunks import encoded
 from monitord.store.archive.columns import Requests
 from monitord.store.archive.rows import copied
 from monitord.store.archive.trace_filter import filter_of
+from monitord.store.closing import Change, closable, close, make_known, shortly
 from monitord.store.connection import Connection
 from monitord.store.copying import EPOCH_SECONDS
 from monitord.store.failures import describe
-from monitord.store.partitions import CLOSED, Partitions, day_in, name_of, partition_state
+from monitord.store.partitions import CLOSED, Partitions, day_in, name_of
 from monitord.store.pool import Store
 from monitord.store.queries import queries
 from monitord.store.retention import over
@@ -46,14 +47,6 @@ EPOCH = datetime.fromtimestamp(EPOCH_SECONDS, UTC)
 
 # Between two portions, so that writers and pages have their turn.
 PAUSE_SECONDS = 0.05
-
-# Closing a day waits for readers of the table, and every write waits behind it: so it waits
-# shortly, and often.
-LOCK_TIMEOUT = "SET LOCAL lock_timeout = '100ms'"
-ATTEMPTS = 10
-BETWEEN_ATTEMPTS_SECONDS = 2.0
-
-Change = Callable[[Connection], Awaitable[bool]]
 
 
 class Archiver:
@@ -106,7 +99,7 @@ class Archiver:
         for day in await self._due(now):
             async with self._noted(failed, day):
                 if await self._close(day):
-                    await self._make_known(day)
+                    await make_known(self._store, closed_name(day))
                     await self._pack_closed(failed)
         for error in failed.values():
             raise error
@@ -121,31 +114,16 @@ class Archiver:
 
     async def _close(self, day: date) -> bool:
         """Take a day out of `requests`; False: not now, or another session was first."""
-        name, closed = name_of("requests", day), closed_name(day)
 
-        async def close(connection: Connection) -> bool:
-            await queries().lock_partitions(connection, parent="requests")
-            state = await partition_state(connection, "requests", name)
-            if state.detaching or not state.attached:
+        async def change(connection: Connection) -> bool:
+            if not await closable(connection, "requests", day):
                 return False
             if not await queries().add_archive_mark(connection, day=day, until=midnight(day)):
                 return False
-            await connection.execute(f"ALTER TABLE requests DETACH PARTITION {name}")
-            await connection.execute(f"ALTER TABLE {name} RENAME TO {closed}")
-            await connection.execute(f"ALTER TABLE {closed} INHERIT requests_closed")
+            await close(connection, "requests", CLOSED, day)
             return True
 
-        return await self._shortly(day, close)
-
-    async def _make_known(self, day: date) -> None:
-        """
-        Let the planner know a day that was just closed, and its indexes all of its pages.
-
-        It may be read for long before it is packed, and autovacuum need not have come by.
-        """
-        async with self._store.connection() as connection:
-            await queries().summarize_closed(connection, closed=closed_name(day))
-            await connection.execute(f"ANALYZE {closed_name(day)}")
+        return await self._shortly(day, change)
 
     async def _pack_closed(self, failed: dict[date, Exception]) -> None:
         """Pack every closed day from its mark to its end, but for those that have failed."""
@@ -178,7 +156,7 @@ class Archiver:
         self._partitions.forget()  # retention may have dropped what was there the last time
         await self._partitions.ensure("request_archive", [mark.day])
         async with self._store.connection() as connection:
-            await queries().summarize_closed(connection, closed=closed_name(mark.day))
+            await queries().summarize(connection, table=closed_name(mark.day))
         end, step, packed = midnight(mark.day + ONE_DAY), SHORTEST, 0
         while mark.until < end:
             until = min(mark.until + step, end)
@@ -223,16 +201,11 @@ class Archiver:
 
     async def _shortly(self, day: date, change: Change) -> bool:
         """Make a change that holds up others, once they let it; False when they never did."""
-        for _ in range(ATTEMPTS):
-            try:
-                async with self._store.transaction() as connection:
-                    await connection.execute(LOCK_TIMEOUT)
-                    return await change(connection)
-            except StoreUnreachable as error:
-                reason = str(error)
-                await self._sleep(BETWEEN_ATTEMPTS_SECONDS)
-        log.info("archive.postponed", day=str(day), reason=reason)
-        return False
+        try:
+            return await shortly(self._store, change, self._sleep)
+        except StoreUnreachable as error:
+            log.info("archive.postponed", day=str(day), reason=str(error))
+            return False
 
 
 @dataclass(frozen=True, slots=True)
