@@ -21,6 +21,8 @@ from monitord.app import App, build
 from monitord.embedded.lock import FolderLock
 from monitord.embedded.postgres import EmbeddedPostgres
 from monitord.errors import SettingsError, SpoolError
+from monitord.ingest import tcp
+from monitord.ingest.tail import Tails
 from monitord.ingest.udp import UdpListener
 from monitord.intake.spool.spool import SpoolLimits, open_spool
 from monitord.settings import Settings
@@ -80,7 +82,12 @@ async def serve(
             ingest = replace(settings.ingest, port=app.ingest.port)
             udp = UdpListener(ingest, app.intake, telemetry, app.ingest.senders)
             await stack.enter_async_context(udp)
-        await stack.enter_async_context(running({"schedule": app.schedule.run()}))
+        for protocol in (tcp.SYSLOG, tcp.GELF):
+            listener = tcp.TcpListener(protocol, settings.ingest, app.intake, telemetry)
+            await stack.enter_async_context(listener)
+        tails = Tails(settings.ingest, settings.state_dir, app.intake, telemetry)
+        jobs = {"schedule": app.schedule.run(), "tails": tails.run()}
+        await stack.enter_async_context(running(jobs))
         addresses = Addresses(app.web.url, app.web.port, app.ingest.port)
         log.info("monitord.ready", **asdict(addresses))
         ready(addresses)
@@ -95,6 +102,7 @@ def storing(app: App) -> Mapping[str, Coroutine[Any, Any, None]]:
         "compactor": app.compactor.run(),
         "keeper": app.keeper.run(),
         "archiver": app.archiver.run(),
+        "thinner": app.thinner.run(),
     }
 
 

@@ -50,11 +50,28 @@ class Retention(Struct, frozen=True, kw_only=True):
     """How long rows stay, in seconds; whole days are dropped at a time."""
 
     requests: float = 30 * DAY
+    spans: float = 7 * DAY
     logs: float = 14 * DAY
     metrics: float = 30 * DAY
     rollup_minutes: float = 7 * DAY
     rollup_hours: float = 90 * DAY
     rollup_days: float = 400 * DAY
+
+
+class Spans(Struct, frozen=True, kw_only=True):
+    """Which spans stay: all for `keep_all` seconds after their hour, then those of value."""
+
+    keep_all: float = 3_600.0
+    slowest: int = 5
+    share_percent: int = 5
+
+
+class Names(Struct, frozen=True, kw_only=True):
+    """How many names are told apart; what comes above is counted together."""
+
+    per_kind: int = 2_000
+    total: int = 20_000
+    series_total: int = 50_000
 
 
 class Store(Struct, frozen=True, kw_only=True):
@@ -66,6 +83,8 @@ class Store(Struct, frozen=True, kw_only=True):
     flush_every: float = 0.2
     size_bytes: int = 10 * 1024 * 1024 * 1024
     archive_requests_after: float | None = None
+    names: Names = Names()
+    spans: Spans = Spans()
     retention: Retention = Retention()
 
 
@@ -125,17 +144,42 @@ class Udp(Struct, frozen=True, kw_only=True):
     receive_buffer_bytes: int = 32 * 1024 * 1024
 
 
+class Tail(Struct, frozen=True, kw_only=True):
+    """Files whose lines are logs; `name` is the service they are of."""
+
+    name: str
+    paths: tuple[Path, ...]
+
+
 class Ingest(Struct, frozen=True, kw_only=True):
-    """Where the application's events arrive (UDP and HTTP on one port number)."""
+    """
+    Where the application's events arrive (UDP and HTTP on one port number).
+
+    The further ports are where other systems send by default; None leaves one closed.
+    """
 
     host: str = "127.0.0.1"
     port: int = 9125
+    otlp_port: int | None = None
+    statsd_port: int | None = None
+    statsd_socket: Path | None = None
+    syslog_port: int | None = None
+    gelf_port: int | None = None
+    files: tuple[Tail, ...] = ()
     tokens: tuple[Secret, ...] = ()
     allowed_hosts: tuple[str, ...] = ()
     udp: Udp = Udp()
     tls: Tls = Tls()
     body_bytes: int = 4 * 1024 * 1024
     body_items: int = 10_000
+
+
+class Redact(Struct, frozen=True, kw_only=True):
+    """What is hidden in events before they are kept: `keys` too, `keep` never."""
+
+    enabled: bool = True
+    keys: tuple[str, ...] = ()
+    keep: tuple[str, ...] = ()
 
 
 class Web(Struct, frozen=True, kw_only=True):
@@ -175,6 +219,7 @@ class Settings(Struct, frozen=True, kw_only=True):
     spool: Spool = Spool()
     targets: Targets = Targets()
     ingest: Ingest = Ingest()
+    redact: Redact = Redact()
     web: Web = Web()
     log: LogSettings = LogSettings()
     source: Path | None = None

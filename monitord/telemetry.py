@@ -83,6 +83,10 @@ class Telemetry:
             "Events an emitter sent in datagrams that never arrived, by service.",
             ["service"],
         )
+        self.redacted_values = counter(
+            "monitord_redacted_values",
+            "Secrets and literals hidden in events before they are kept.",
+        )
         # spool (what it counts of itself is collected from it) and store
         self.dropped = counter(
             "monitord_dropped_events",
@@ -111,6 +115,12 @@ class Telemetry:
         self.size_cap_dropped = counter(
             "monitord_store_size_cap_dropped_partitions",
             "Partitions dropped before their time, because the store was above its size.",
+        )
+        self.spans_kept = counter(
+            "monitord_spans_kept", "Spans kept for their value when their hour was thinned."
+        )
+        self.spans_let_go = counter(
+            "monitord_spans_let_go", "Spans let go when their hour was thinned."
         )
         self.store_failures = counter(
             "monitord_store_failures", "Failed attempts to write to the store."

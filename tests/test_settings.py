@@ -2,11 +2,13 @@
 
 from __future__ import annotations
 
+import contextlib
 import json
 import re
 
 from ipaddress import ip_network
 from pathlib import Path
+from typing import Any, cast
 
 import jsonschema
 import msgspec
@@ -19,14 +21,18 @@ from msgspec.structs import replace
 
 from monitord import assets
 from monitord.errors import SettingsError
-from monitord.settings import Secret, Settings
+from monitord.ingest.tcp import GELF, SYSLOG, TcpListener
+from monitord.ingest.udp import UdpListener
+from monitord.settings import Ingest, Secret, Settings, Udp
 from monitord.settings_file import load
 from monitord.settings_file.documents import defaults_yaml, schema_json
 from monitord.settings_file.load import default_state_dir
+from monitord.settings_file.rules import broken
+from monitord.telemetry import Telemetry
 
 
 TOKEN = "0123456789abcdef"
-TOP = "instance, state_dir, insecure, store, spool, targets, ingest, web, log"
+TOP = "instance, state_dir, insecure, store, spool, targets, ingest, redact, web, log"
 REDIS_KEYS = "url, url_file, password, password_file, every, timeout"
 
 # The file -> what is said, without the file's name. `V` is 'abc' in the environment.
@@ -220,7 +226,23 @@ MISTAKES = [
     (
         f"ingest:\n  host: 0.0.0.0\n  tokens: [{TOKEN}]",
         "1: ingest.udp.allow_from: expected networks, for 0.0.0.0 can be reached by other machines"
-        " and datagrams carry no token; or say ingest.udp.enabled: false, or insecure: true",
+        " and datagrams, syslog and GELF carry no token; or say ingest.udp.enabled: false",
+    ),
+    (
+        "insecure: true\ningest: {host: 0.0.0.0}",
+        "2: ingest.udp.allow_from: expected networks, for 0.0.0.0 can be reached by other machines"
+        " and datagrams, syslog and GELF carry no token; or say ingest.udp.enabled: false",
+    ),
+    (
+        "insecure: true\ningest: {host: 0.0.0.0, syslog_port: 514, udp: {enabled: false}}",
+        "2: ingest.udp.allow_from: expected networks, for 0.0.0.0 can be reached by other machines"
+        " and datagrams, syslog and GELF carry no token; or leave out ingest.syslog_port",
+    ),
+    (
+        "insecure: true\ningest: {host: 0.0.0.0, syslog_port: 0, gelf_port: 0}",
+        "2: ingest.udp.allow_from: expected networks, for 0.0.0.0 can be reached by other machines"
+        " and datagrams, syslog and GELF carry no token; or say ingest.udp.enabled: false and leave"
+        " out ingest.syslog_port and ingest.gelf_port",
     ),
 ]
 
@@ -511,10 +533,15 @@ def test_readable_secrets_warn(tmp_path: Path, mode: int, text: str, warned: boo
             ["web.allowed_hosts: empty, so only loopback names are answered"],
         ),
         (
-            "insecure: true\ningest: {host: 0.0.0.0, allowed_hosts: [a.b]}",
+            "insecure: true\ningest: {host: 0.0.0.0, allowed_hosts: [a.b], udp: {enabled: false}}",
             ["insecure: whoever reaches ingest on 0.0.0.0 needs no token"],
         ),
         (f"ingest: {{host: 10.0.0.1, tokens: [{TOKEN}], udp: {{enabled: false}}}}", None),
+        (
+            f"ingest: {{host: 10.0.0.1, tokens: [{TOKEN}], gelf_port: 12201,"
+            " udp: {allow_from: [10.0.0.0/8]}}",
+            None,
+        ),
     ],
 )
 def test_unwise_settings_warn(tmp_path: Path, text: str, warnings: list[str] | None) -> None:
@@ -528,6 +555,43 @@ def test_unwise_settings_warn(tmp_path: Path, text: str, warnings: list[str] | N
     settings = load(file, {})
 
     assert list(settings.warnings) == (expected if warnings is None else warnings)
+
+
+async def refused(ingest: Ingest) -> list[str]:
+    """Return the key for which the listeners that ask for no token do not start, if they do not."""
+    telemetry, nobody_sends = Telemetry(), cast(Any, None)
+    try:
+        async with contextlib.AsyncExitStack() as stack:
+            if ingest.udp.enabled:
+                udp = UdpListener(ingest, nobody_sends, telemetry)
+                await stack.enter_async_context(udp)
+            for protocol in (SYSLOG, GELF):
+                tcp = TcpListener(protocol, ingest, nobody_sends, telemetry)
+                await stack.enter_async_context(tcp)
+    except SettingsError as error:
+        return [str(error).partition(": ")[0]]
+    return []
+
+
+@pytest.mark.parametrize("networks", [(), ("127.0.0.0/8",)])
+@pytest.mark.parametrize("udp", [True, False])
+@pytest.mark.parametrize("port", ["port", "statsd_port", "syslog_port", "gelf_port"])
+# The second is not known to be a loopback address until it is resolved, and still harmless.
+@pytest.mark.parametrize("host", ["127.0.0.1", "127.1"])
+async def test_networks_are_missed_where_no_listener_starts_without(
+    tmp_path: Path, host: str, port: str, udp: bool, networks: tuple[str, ...]
+) -> None:
+    """
+    Settings that the daemon would not start with are mistakes, and no others are; `insecure` is
+    about tokens and changes nothing.
+    """
+    side = Udp(enabled=udp, allow_from=tuple(map(ip_network, networks)))
+    ingest = replace(Ingest(host=host, port=0, udp=side, tokens=(Secret(TOKEN),)), **{port: 0})
+    places = await refused(ingest)
+
+    for insecure in (True, False):
+        settings = Settings(state_dir=tmp_path, insecure=insecure, ingest=ingest)
+        assert [place for place, _ in broken(settings)] == places
 
 
 def test_secrets_print_as_stars(tmp_path: Path) -> None:
@@ -567,7 +631,7 @@ def test_state_folder(environ: dict[str, str], root: bool, platform: str, expect
 
 def uncommented(text: str) -> str:
     """Return the documented defaults with the examples of named sections made real."""
-    text = re.sub(r"^  (redis|postgres): \{\}\n  # ", "  ", text, flags=re.MULTILINE)
+    text = re.sub(r"^  (redis|postgres|files): \{\}\n  # ", "  ", text, flags=re.MULTILINE)
     return re.sub(r"^  #   ", "    ", text, flags=re.MULTILINE)
 
 

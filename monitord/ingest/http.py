@@ -1,16 +1,19 @@
-"""The native protocol over HTTP: `POST /v1/ingest`, answered when the events are safe."""
+"""The HTTP side of the ingest port, and of OpenTelemetry's own: which paths, which ports."""
 
 from __future__ import annotations
 
+import contextlib
 import time
 
-from collections.abc import Callable
 from types import TracebackType
-from typing import Self
+from typing import Protocol, Self
 
 from aiohttp import web
 
+from monitord.errors import SettingsError
 from monitord.ingest.answers import host_checked_for, in_json
+from monitord.ingest.entrance import Entrance
+from monitord.ingest.otlp.receiver import OtlpReceiver
 from monitord.ingest.receiver import Receiver
 from monitord.ingest.senders import Senders
 from monitord.listen import HttpServer, TokenSet, check_bind, tls_context
@@ -23,23 +26,24 @@ CONNECTIONS = 512
 LINGERING_SECONDS = 3.0
 
 
-def ingest_app(
-    ingest: Ingest,
-    sink: DurableSink,
-    telemetry: Telemetry,
-    senders: Senders,
-    now: Callable[[], float] = time.time,
-) -> web.Application:
+class Routes(Protocol):
+    """What takes bodies at some paths."""
+
+    def add_routes(self, app: web.Application) -> None: ...
+
+
+def ingest_app(ingest: Ingest, *routes: Routes) -> web.Application:
     """Return the application; `IngestServer` serves it as it is meant to be served."""
     app = web.Application(middlewares=[in_json, host_checked_for(ingest.allowed_hosts)])
-    app.router.add_post("/v1/ingest", Receiver(ingest, sink, telemetry, senders, now).receive)
+    for part in routes:
+        part.add_routes(app)
     app.router.add_get("/healthz", _healthz)
     return app
 
 
 class IngestServer:
     """
-    Serves the ingest port's HTTP side while its context is open.
+    Serves the ingest port's HTTP side while its context is open; also OpenTelemetry's port, if set.
 
     Raises SettingsError on entering: the port is taken, the certificate is unusable, or others can
     reach it without a token and `insecure` does not say that this is meant.
@@ -51,25 +55,27 @@ class IngestServer:
         self._ingest = ingest
         self._insecure = insecure
         self.senders = Senders(telemetry)
-        self._app = ingest_app(ingest, sink, telemetry, self.senders)
-        self._server: HttpServer | None = None
+        entrance = Entrance(ingest, sink)
+        native = Receiver(entrance, telemetry, self.senders, ingest.body_items, time.time)
+        self._otlp = OtlpReceiver(entrance, telemetry, ingest.body_items, time.time)
+        self._app = ingest_app(ingest, native, self._otlp)
+        self._stack = contextlib.AsyncExitStack()
         self.port = ingest.port
+        self.otlp_port = ingest.otlp_port
 
     async def __aenter__(self) -> Self:
         ingest = self._ingest
         check_bind(ingest.host, bool(TokenSet(ingest.tokens)), self._insecure, "ingest")
-        self._server = HttpServer(
-            self._app,
-            ingest.host,
-            ingest.port,
-            tls=tls_context(ingest.tls, "ingest"),
-            key="ingest",
-            connections=CONNECTIONS,
-            auto_decompress=False,
-            lingering_time=LINGERING_SECONDS,
-        )
-        await self._server.__aenter__()
-        self.port = self._server.port
+        async with contextlib.AsyncExitStack() as stack:
+            self.port = await self._serve(stack, self._app, ingest.port)
+            if ingest.otlp_port is not None:
+                app = ingest_app(ingest, self._otlp)
+                try:
+                    self.otlp_port = await self._serve(stack, app, ingest.otlp_port)
+                except SettingsError as error:
+                    sentence = str(error).replace("ingest.port:", "ingest.otlp_port:", 1)
+                    raise SettingsError(sentence) from error
+            self._stack = stack.pop_all()
         return self
 
     async def __aexit__(
@@ -78,8 +84,25 @@ class IngestServer:
         error: BaseException | None,
         trace: TracebackType | None,
     ) -> None:
-        if self._server is not None:
-            await self._server.__aexit__(kind, error, trace)
+        await self._stack.aclose()
+
+    async def _serve(
+        self, stack: contextlib.AsyncExitStack, app: web.Application, port: int
+    ) -> int:
+        """Serve an application as long as the stack is open; return the port."""
+        ingest = self._ingest
+        server = HttpServer(
+            app,
+            ingest.host,
+            port,
+            tls=tls_context(ingest.tls, "ingest"),
+            key="ingest",
+            connections=CONNECTIONS,
+            auto_decompress=False,
+            lingering_time=LINGERING_SECONDS,
+        )
+        await stack.enter_async_context(server)
+        return server.port
 
 
 async def _healthz(request: web.Request) -> web.Response:

@@ -1,5 +1,5 @@
 """
-The native protocol over UDP: datagrams in, batches out, never an answer.
+Every protocol over UDP: datagrams in, batches out, never an answer.
 
 What decides about loss is how long the loop is kept from reading, not the rate: hence a large
 receive buffer and a bounded turn. What the kernel still dropped is read from it and shown.
@@ -13,9 +13,10 @@ import socket
 import time
 
 from collections import deque
-from collections.abc import Callable
+from collections.abc import Callable, Generator, Iterator
 from functools import partial
 from ipaddress import ip_address
+from pathlib import Path
 from types import TracebackType
 from typing import Self
 
@@ -24,11 +25,12 @@ import structlog
 from monitord.errors import SettingsError
 from monitord.ingest import kernel
 from monitord.ingest.counts import Counts
-from monitord.ingest.decoded import Decoded
-from monitord.ingest.native import decoding
+from monitord.ingest.decoded import Code, Decoded
+from monitord.ingest.protocols import Sorted
 from monitord.ingest.senders import Senders
-from monitord.listen import bound_sockets, is_loopback
-from monitord.model import Sink
+from monitord.intake.intake import SteppedSink
+from monitord.listen import bound_sockets, bound_unix_socket, is_loopback
+from monitord.model import Batch, Sink
 from monitord.settings import Ingest
 from monitord.telemetry import Telemetry
 
@@ -50,22 +52,21 @@ BACKLOG_BYTES = 8 * 1024 * 1024
 LAST_TURNS = 1_000
 LOSSES_EVERY_SECONDS = 2.0
 KNOWN_SOURCES = 4_096
+# Settings of ports that take the same as `ingest.port`.
+FURTHER_PORTS = ("statsd_port", "syslog_port", "gelf_port")
 
 log = structlog.get_logger()
 
 
 class _Drain:
-    """What one batch is made of, while it is decoded."""
+    """What was read together, until it is decoded and offered."""
 
-    def __init__(self, datagrams: list[bytes], size_bytes: int, now: float) -> None:
-        self.datagrams = len(datagrams)
+    def __init__(self, steps: Iterator[None], size_bytes: int) -> None:
         self.size_bytes = size_bytes
-        self.now = now
-        self.decoded = Decoded()
-        self._steps = decoding(datagrams, now, self.decoded)
+        self._steps = steps
 
     def step(self) -> bool:
-        """Decode further, for some milliseconds at most; say whether that was the end."""
+        """Go on, for some milliseconds at most; say whether that was the end."""
         return next(self._steps, self) is self
 
 
@@ -91,8 +92,10 @@ class UdpListener:
         self._telemetry = telemetry
         self._senders = senders or Senders(telemetry)
         self._now = now
-        self._counts = Counts(telemetry, "udp")
+        self._protocols = Sorted()
+        self._counts = {name: Counts(telemetry, name) for name in self._protocols.names}
         self._strangers = telemetry.rejected.labels("udp", "source_not_allowed")
+        self._cut = telemetry.rejected.labels("udp", Code.ITEM_TOO_LARGE)
         self._lost = telemetry.dropped.labels("udp")
         self._guarded = not is_loopback(ingest.host)
         self._sources: dict[str, bool] = {}
@@ -116,9 +119,11 @@ class UdpListener:
                 f"ingest.udp.allow_from: {host or 'every address'} can be reached by other"
                 " machines, which needs the networks that may send; UDP cannot carry a token"
             )
-        self._sockets = await bound_sockets(socket.SOCK_DGRAM, host, self.port, "ingest")
+        self._sockets = await self._bound(host)
         self.port = self._sockets[0].getsockname()[1]
-        self._inodes = [kernel.inode(sock) for sock in self._sockets]
+        # Who sends to a unix socket waits while it is full: it drops nothing.
+        by_network = [sock for sock in self._sockets if sock.family != socket.AF_UNIX]
+        self._inodes = [kernel.inode(sock) for sock in by_network]
         self._enlarge(udp.receive_buffer_bytes)
         for sock in self._sockets:
             self._wait_for(sock)
@@ -146,6 +151,26 @@ class UdpListener:
         for sock in self._sockets:
             sock.close()
         self._sockets.clear()
+        if self._ingest.statsd_socket is not None:
+            self._ingest.statsd_socket.unlink(missing_ok=True)
+
+    async def _bound(self, host: str) -> list[socket.socket]:
+        """Return sockets on the port of all protocols, and on those other systems send to."""
+        ingest = self._ingest
+        sockets = await bound_sockets(socket.SOCK_DGRAM, host, self.port, "ingest")
+        try:
+            for name in FURTHER_PORTS:
+                port = getattr(ingest, name)
+                if port is not None:
+                    sockets += await _bound_further(host, port, name)
+            if ingest.statsd_socket is not None:
+                _check_unread(ingest.statsd_socket, "ingest.statsd_socket")
+                sockets.append(bound_unix_socket(ingest.statsd_socket, "ingest.statsd_socket"))
+        except BaseException:
+            for sock in sockets:
+                sock.close()
+            raise
+        return sockets
 
     def read_drops(self) -> None:
         """Read from the kernel what it dropped since the socket was opened, and show it."""
@@ -184,7 +209,9 @@ class UdpListener:
         full = self._backlog_bytes >= BACKLOG_BYTES
         read = 0 if full else self._turn(sock)
         if full or read:
-            rest = 0 if read == TURN_DATAGRAMS else REST_SECONDS
+            # A unix socket's queue may be as short as 10 datagrams, and who finds it full waits.
+            busy = read == TURN_DATAGRAMS or sock.family == socket.AF_UNIX
+            rest = 0 if busy and not full else REST_SECONDS
             self._rests[sock] = asyncio.get_running_loop().call_later(rest, self._poll, sock)
         else:
             self._rests.pop(sock, None)
@@ -201,7 +228,7 @@ class UdpListener:
         return read
 
     def _flush(self) -> None:
-        """Decode what is held and offer it as one batch, after those that are not done yet."""
+        """Decode what is held and offer it, after what is not done yet."""
         if self._flush_timer is not None:
             self._flush_timer.cancel()
             self._flush_timer = None
@@ -209,13 +236,14 @@ class UdpListener:
         size_bytes, self._held_bytes = self._held_bytes, 0
         if not datagrams:
             return
-        self._backlog.append(_Drain(datagrams, size_bytes, self._now()))
+        steps = self._taking(datagrams, size_bytes, self._now())
+        self._backlog.append(_Drain(steps, size_bytes))
         self._backlog_bytes += size_bytes
         if len(self._backlog) == 1:
             self._decode()
 
     def _decode(self) -> None:
-        """Decode one step of the backlog; the loop has its turn before the next."""
+        """Do one step of the backlog; the loop has its turn before the next."""
         try:
             self._step()
         finally:
@@ -229,22 +257,35 @@ class UdpListener:
         if drain.step():
             self._backlog.popleft()
             self._backlog_bytes -= drain.size_bytes
-            self._offer(drain)
 
     def _finish(self) -> None:
         while self._backlog:
             self._step()
 
-    def _offer(self, drain: _Drain) -> None:
-        decoded = drain.decoded
-        self._telemetry.datagrams.inc(drain.datagrams)
-        self._counts.count(decoded)
-        self._senders.hear(decoded.envelopes)
-        if decoded.accepted and not self._sink.offer(decoded.batch(drain.now, drain.size_bytes)):
-            self._lost.inc(decoded.accepted)
+    def _taking(self, datagrams: list[bytes], size_bytes: int, now: float) -> Iterator[None]:
+        """Decode one drain and offer it, a batch a protocol; pause where that takes long."""
+        found: dict[str, Decoded] = {}
+        yield from self._protocols.decoding(datagrams, now, found)
+        self._telemetry.datagrams.inc(len(datagrams))
+        for protocol, decoded in found.items():
+            self._counts[protocol].count(decoded)
+            self._senders.hear(decoded.envelopes)
+            if decoded.accepted:
+                kept = yield from self._offering(decoded.batch(now, size_bytes))
+                if not kept:
+                    self._lost.inc(decoded.accepted)
+
+    def _offering(self, batch: Batch) -> Generator[None, None, bool]:
+        if isinstance(self._sink, SteppedSink):
+            return (yield from self._sink.offering(batch))
+        return self._sink.offer(batch)
 
     def _receive(self, sock: socket.socket) -> int:
-        read = partial(self._read_known, sock) if self._guarded else sock.recv_into
+        read: Callable[[bytearray], int] = sock.recv_into
+        if sock.family == socket.AF_UNIX:
+            read = partial(self._read_whole, sock)
+        elif self._guarded:
+            read = partial(self._read_known, sock)
         held, buffer, view, before = self._held, self._buffer, self._view, len(self._held)
         try:
             for _ in range(TURN_DATAGRAMS):
@@ -258,6 +299,14 @@ class UdpListener:
         except OSError as error:
             log.warning("ingest.udp_read_failed", error=str(error))
         return len(held) - before
+
+    def _read_whole(self, sock: socket.socket, buffer: bytearray) -> int:
+        """Read one datagram of a unix socket; of one that is larger than any of UDP, nothing."""
+        size, _, flags, _ = sock.recvmsg_into([buffer])
+        if not flags & socket.MSG_TRUNC:
+            return size
+        self._cut.inc()
+        return 0
 
     def _read_known(self, sock: socket.socket, buffer: bytearray) -> int:
         """Read one datagram; from a stranger, an empty one."""
@@ -280,3 +329,31 @@ class UdpListener:
             address = ip_address(source.partition("%")[0])
             return any(address in network for network in self._ingest.udp.allow_from)
         return False
+
+
+async def _bound_further(host: str, port: int, name: str) -> list[socket.socket]:
+    """
+    Return sockets on a further port, set as `ingest.<name>`.
+
+    Raises SettingsError: no such host, or the port is taken.
+    """
+    try:
+        return await bound_sockets(socket.SOCK_DGRAM, host, port, "ingest")
+    except SettingsError as error:
+        raise SettingsError(str(error).replace("ingest.port:", f"ingest.{name}:", 1)) from error
+
+
+def _check_unread(path: Path, key: str) -> None:
+    """Raises SettingsError: a process has its socket there, which must not be taken from it."""
+    if not path.is_socket():
+        return
+    with socket.socket(socket.AF_UNIX, socket.SOCK_DGRAM) as probe:
+        try:
+            probe.connect(str(path))
+        except ConnectionRefusedError:  # what a crash has left
+            return
+        except OSError as error:
+            why = error.strerror or str(error)
+        else:
+            why = "it is read"
+    raise SettingsError(f"{key}: {path} is another process's: {why}; name another, or stop it")

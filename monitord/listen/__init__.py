@@ -3,7 +3,7 @@
 from monitord.listen.body import read_body
 from monitord.listen.hosts import allowed_host, check_bind, is_loopback, local_port
 from monitord.listen.server import HttpServer
-from monitord.listen.sockets import bound_sockets, tls_context
+from monitord.listen.sockets import bound_sockets, bound_unix_socket, tls_context
 from monitord.listen.tokens import TokenSet, bearer
 
 
@@ -13,6 +13,7 @@ __all__ = [
     "allowed_host",
     "bearer",
     "bound_sockets",
+    "bound_unix_socket",
     "check_bind",
     "is_loopback",
     "local_port",

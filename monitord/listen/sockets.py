@@ -6,6 +6,7 @@ import socket
 import ssl
 
 from collections.abc import Sequence
+from pathlib import Path
 from typing import Any
 
 from monitord.errors import SettingsError
@@ -62,6 +63,26 @@ async def bound_sockets(
                 f"{key}.port: cannot listen on {host}:{port}: {error.strerror or error}"
             ) from error
     raise AssertionError("unreachable: the last attempt returns or raises")
+
+
+def bound_unix_socket(path: Path, key: str) -> socket.socket:
+    """
+    Return a non-blocking datagram socket at a path, in place of one a crash has left there.
+
+    Others may write to it and no more. Raises SettingsError: it cannot be made, or something else
+    is there.
+    """
+    sock = socket.socket(socket.AF_UNIX, socket.SOCK_DGRAM)
+    try:
+        sock.setblocking(False)
+        if path.is_socket():
+            path.unlink()
+        sock.bind(str(path))
+        path.chmod(0o722)
+    except OSError as error:
+        sock.close()
+        raise SettingsError(f"{key}: cannot listen at {path}: {error.strerror or error}") from error
+    return sock
 
 
 def _bind_all(

@@ -38,6 +38,7 @@ ALLOWED_HOST = Text(
     pattern=r"(?:[A-Za-z0-9_-]+\.)*[A-Za-z0-9_-]+(?::\d{1,5})?|\[[0-9A-Fa-f:.]+\](?::\d{1,5})?",
 )
 PORT = Whole(minimum=0, maximum=65_535, what="a port")
+OTHER_PORT = Whole(minimum=0, maximum=65_535, what="a port", optional=True)
 EVERY = Duration(minimum=1, maximum=3_600)
 TIMEOUT = Duration(minimum=0.1, maximum=60)
 KEPT = Duration(minimum=settings.DAY, maximum=YEARS)
@@ -46,11 +47,50 @@ RETENTION = Section(
     settings.Retention,
     (
         Key("requests", KEPT, "Every single request."),
+        Key("spans", KEPT, "Every step of a request."),
         Key("logs", KEPT, "Log records."),
         Key("metrics", KEPT, "Samples of scraped and pushed numbers."),
         Key("rollup_minutes", KEPT, "Sums per minute."),
         Key("rollup_hours", KEPT, "Sums per hour."),
         Key("rollup_days", KEPT, "Sums per day."),
+    ),
+)
+
+SPANS = Section(
+    settings.Spans,
+    (
+        Key(
+            "keep_all",
+            Duration(minimum=3_600, maximum=12 * 3_600),
+            "How long after their hour all of them stay at least.",
+        ),
+        Key(
+            "slowest",
+            Whole(minimum=0, maximum=1_000),
+            "Then those of so many traces stay, the slowest of each endpoint and minute.",
+        ),
+        Key(
+            "share_percent",
+            Whole(minimum=0, maximum=100, what="a percentage"),
+            "And this part of the other traces; 100: every one.",
+        ),
+    ),
+)
+
+NAMES = Section(
+    settings.Names,
+    (
+        Key(
+            "per_kind",
+            Whole(minimum=10, maximum=100_000),
+            "Most endpoints, loggers or steps of one service, and series of one metric.",
+        ),
+        Key(
+            "total",
+            Whole(minimum=100, maximum=1_000_000),
+            "Most endpoints in all; as many loggers, as many steps.",
+        ),
+        Key("series_total", Whole(minimum=100, maximum=1_000_000), "Most series in all."),
     ),
 )
 
@@ -86,6 +126,8 @@ STORE = Section(
             Duration(minimum=settings.DAY, maximum=YEARS, optional=True),
             "How long after a day is over its requests are packed, to a third; empty: never.",
         ),
+        Key("names", NAMES, "How many names are told apart; those above are counted together."),
+        Key("spans", SPANS, "Which steps of requests stay; all of traces with an error do."),
         Key("retention", RETENTION, "How long rows stay; whole days are dropped at a time."),
     ),
 )
@@ -221,11 +263,23 @@ UDP = Section(
     ),
 )
 
+TAIL = Section(
+    settings.Tail,
+    (Key("paths", List(FilePath()), "They may be rotated.", example="[/var/log/main.log]"),),
+    needs=("paths",),
+)
+
 INGEST = Section(
     settings.Ingest,
     (
         Key("host", HOST, "Address to listen on; beyond loopback, tokens are needed."),
         Key("port", PORT, "Port, the same number for UDP and HTTP; 0: the kernel chooses."),
+        Key("otlp_port", OTHER_PORT, "OpenTelemetry's usual one is 4318; empty: only `port`."),
+        Key("statsd_port", OTHER_PORT, "StatsD's usual one is 8125 (UDP); empty: only `port`."),
+        Key("statsd_socket", FilePath(optional=True), "A unix datagram socket for StatsD."),
+        Key("syslog_port", OTHER_PORT, "Syslog's usual one is 514 (UDP, TCP); empty: none on TCP."),
+        Key("gelf_port", OTHER_PORT, "GELF's usual one is 12201 (UDP, TCP); empty: none on TCP."),
+        Key("files", Named(NAME, TAIL), "Log files to follow line by line, by service."),
         Key("tokens", List(Token()), "Any of these lets an application push over HTTP."),
         Key("allowed_hosts", List(ALLOWED_HOST), "Host headers taken beside loopback's."),
         Key("udp", UDP, "Datagrams."),
@@ -237,6 +291,19 @@ INGEST = Section(
             field="body_bytes",
         ),
         Key("body_items", Whole(minimum=1, maximum=1_000_000), "Most events in one body."),
+    ),
+)
+
+SECRET_NAME = Text(
+    what="a key's name such as 'iban', of up to 63 letters, digits, '_', '.' or '-'",
+    pattern="[A-Za-z0-9](?:[A-Za-z0-9_.-]{0,61}[A-Za-z0-9])?",
+)
+REDACT = Section(
+    settings.Redact,
+    (
+        Key("enabled", Flag(), "Whether secrets in events are hidden before they are kept."),
+        Key("keys", List(SECRET_NAME), "Keys whose values are secret, beside the usual ones."),
+        Key("keep", List(SECRET_NAME), "Keys whose values are shown although they look secret."),
     ),
 )
 
@@ -302,6 +369,7 @@ SETTINGS = Section(
         Key("spool", SPOOL, "Where events are safe on disk until they are stored."),
         Key("targets", TARGETS, "What is scraped."),
         Key("ingest", INGEST, "Where the application's events arrive."),
+        Key("redact", REDACT, "What of an event is nobody's business."),
         Key("web", WEB, "The page and the API."),
         Key("log", LOG, "monitord's own log, on standard error."),
     ),

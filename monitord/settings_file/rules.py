@@ -11,7 +11,7 @@ from msgspec import Struct
 
 from monitord.errors import SettingsError
 from monitord.listen import check_bind, is_loopback
-from monitord.settings import Secret, Settings, Tls
+from monitord.settings import Ingest, Secret, Settings, Tls
 
 
 Broken = tuple[str, str]
@@ -75,11 +75,20 @@ def _readable(file: Path) -> bool:
 
 
 def _datagrams(settings: Settings) -> Iterator[Broken]:
-    ingest = settings.ingest
-    closed = is_loopback(ingest.host) or not ingest.udp.enabled or settings.insecure
-    if not closed and not ingest.udp.allow_from:
+    """`insecure` is about tokens, which no sender of these could show: it changes nothing."""
+    ingest, closing = settings.ingest, _closing(settings.ingest)
+    if closing and not is_loopback(ingest.host) and not ingest.udp.allow_from:
         yield (
             "ingest.udp.allow_from",
-            f"expected networks, for {ingest.host} can be reached by other machines and datagrams"
-            " carry no token; or say ingest.udp.enabled: false, or insecure: true",
+            f"expected networks, for {ingest.host} can be reached by other machines and datagrams,"
+            f" syslog and GELF carry no token; or {closing}",
         )
+
+
+def _closing(ingest: Ingest) -> str:
+    """Return what closes all that asks for no token; empty when nothing of it is open."""
+    ports = {"syslog_port": ingest.syslog_port, "gelf_port": ingest.gelf_port}
+    opened = " and ".join(f"ingest.{name}" for name, port in ports.items() if port is not None)
+    further = f"leave out {opened}" if opened else ""
+    datagrams = "say ingest.udp.enabled: false" if ingest.udp.enabled else ""
+    return " and ".join(filter(None, (datagrams, further)))

@@ -108,21 +108,27 @@ class Flag(Plain, frozen=True, kw_only=True):
 
 
 class Whole(Plain, frozen=True, kw_only=True):
-    """A whole number between two bounds, both allowed."""
+    """
+    A whole number between two bounds, both allowed. Where it is optional, an empty text is None.
+    """
 
     minimum: int
     maximum: int
     what: str = "a whole number"
+    optional: bool = False
 
     @property
     def expected(self) -> str:
-        return f"{self.what} from {self.minimum} to {self.maximum}"
+        empty = "empty or " if self.optional else ""
+        return f"{empty}{self.what} from {self.minimum} to {self.maximum}"
 
     @property
     def bare(self) -> bool:
-        return True
+        return not self.optional
 
-    def parse(self, text: str) -> int:
+    def parse(self, text: str) -> int | None:
+        if not text and self.optional:
+            return None
         if not re.fullmatch(r"0|[1-9][0-9_]{0,17}", text, re.ASCII):
             raise Misfit
         value = int(text.replace("_", ""))
@@ -131,11 +137,12 @@ class Whole(Plain, frozen=True, kw_only=True):
         return value
 
     def show(self, value: Any) -> str:
-        return str(value)
+        return '""' if value is None else str(value)
 
     def schema(self) -> dict[str, Any]:
         number = {"type": "integer", "minimum": self.minimum, "maximum": self.maximum}
-        return {"anyOf": [number, VARIABLE]}
+        nothing = [{"const": ""}] if self.optional else []
+        return {"anyOf": [number, *nothing, VARIABLE]}
 
 
 class Duration(Plain, frozen=True, kw_only=True):

@@ -17,12 +17,24 @@ from monitord.ingest.envelope import Envelope
 from monitord.ingest.http import IngestServer
 from monitord.ingest.settle import LEVEL_NAMES
 from monitord.ingest.udp import UdpListener
-from monitord.model import LEVELS, METHODS, ErrorInfo, Log, Metric, Request, StackFrame
+from monitord.model import (
+    LEVELS,
+    METHODS,
+    Annotation,
+    ErrorInfo,
+    Log,
+    Metric,
+    Request,
+    Span,
+    StackFrame,
+)
 from monitord.settings import Ingest
 
 
 TEXT = (Path(__file__).parents[2] / "docs" / "ingest.md").read_text(encoding="utf-8")
-EXAMPLES = re.findall(r"```sh\n(.*?)```", TEXT, re.DOTALL)
+# The snippets of "From your application" have tests of their own.
+PROTOCOLS = re.sub(r"^## From your application$.*?(?=^## )", "", TEXT, flags=re.M | re.DOTALL)
+EXAMPLES = re.findall(r"```sh\n(.*?)```", PROTOCOLS, re.DOTALL)
 
 
 def section(heading: str) -> str:
@@ -59,6 +71,8 @@ async def test_examples_run(sink, telemetry, example: str) -> None:
         ('`"type": "request"`', Request, ""),
         ('`"type": "log"`', Log, ""),
         ('`"type": "metric"`', Metric, ""),
+        ('`"type": "span"`', Span, ""),
+        ('`"type": "annotation"`', Annotation, ""),
         ('`"type": "sender"`', Envelope, ""),
         ("`error`: an exception", ErrorInfo, ""),
         ("`error`: an exception", StackFrame, "frames[]."),

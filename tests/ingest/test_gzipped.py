@@ -3,9 +3,19 @@
 import gzip
 import tracemalloc
 
+from random import Random
+
 import pytest
 
-from monitord.ingest.gzipped import RATIO, RATIO_FREE_BYTES, Corrupt, TooLarge, unzipped
+from monitord.ingest.gzipped import (
+    MEMBERS,
+    RATIO,
+    RATIO_FREE_BYTES,
+    STEP_BYTES,
+    Corrupt,
+    TooLarge,
+    unzipped,
+)
 
 
 LIMIT = 4 * 1024 * 1024
@@ -17,6 +27,26 @@ def test_members_are_joined() -> None:
     """One member or several, empty ones included, give what they hold."""
     assert unzipped(gzip.compress(b"one"), LIMIT) == b"one"
     assert unzipped(gzip.compress(b"one") + gzip.compress(b"") + gzip.compress(b"2"), 4) == b"one2"
+
+
+def test_members_end_anywhere() -> None:
+    """Members that end within a step, at its end or after it give what they hold."""
+    random = bytes(Random(7).randbytes(3 * STEP_BYTES))
+    first = gzip.compress(random, 0)
+    for shift in range(30):
+        cut = STEP_BYTES + shift - 28
+        data = gzip.compress(random[:cut], 0) + first + WHOLE
+
+        assert unzipped(data, LIMIT) == random[:cut] + random + b"whole"
+
+
+def test_members_are_bounded() -> None:
+    """Each member costs a state of its own, however little it holds: there is a limit to them."""
+    empty = gzip.compress(b"", mtime=0)
+
+    assert unzipped(empty * MEMBERS, LIMIT) == b""
+    with pytest.raises(Corrupt, match=f"more than {MEMBERS:,} members"):
+        unzipped(empty * (MEMBERS + 1), LIMIT)
 
 
 def test_limit_is_exact() -> None:

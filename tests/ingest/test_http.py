@@ -110,7 +110,7 @@ async def exchange(port: int, raw: bytes, half_close: bool = False) -> bytes:
 class TestTaking:
     async def test_good_and_bad_lines(self, sink, telemetry) -> None:
         """The good items are taken; the reply names index and reason of the bad ones."""
-        body = b"\n".join((GOOD, b"nonsense", GOOD, b'{"type":"span"}', b""))
+        body = b"\n".join((GOOD, b"nonsense", GOOD, b'{"type":"event"}', b""))
         async with serving(sink, telemetry) as client:
             status, answer, _ = await client.post(body)
 
@@ -119,7 +119,7 @@ class TestTaking:
         assert [error["index"] for error in answer["errors"]] == [1, 3]
         assert answer["errors"][1] == {
             "index": 3,
-            "reason": "type: expected request, log, metric, sender, got 'span'",
+            "reason": "type: expected request, log, metric, span, annotation, sender, got 'event'",
             "code": "unsupported_type",
         }
         assert sink.events == 2

@@ -8,15 +8,24 @@ import ipaddress
 import socket
 import time
 
+from collections import Counter
 from collections.abc import Callable, Iterator
+from pathlib import Path
 
+import msgspec
 import pytest
 
 from structlog.testing import capture_logs
 
 from monitord.errors import SettingsError
 from monitord.ingest import kernel
-from monitord.ingest.udp import BATCH_BYTES, BATCH_DATAGRAMS, UdpListener
+from monitord.ingest.udp import (
+    BATCH_BYTES,
+    BATCH_DATAGRAMS,
+    DATAGRAM_BYTES,
+    FURTHER_PORTS,
+    UdpListener,
+)
 from monitord.model import Batch
 from monitord.settings import Ingest, Udp
 from monitord.telemetry import Telemetry
@@ -119,7 +128,7 @@ async def test_a_bad_line_costs_no_neighbour(sink, telemetry) -> None:
     async with UdpListener(ingest(), sink, telemetry) as listener:
         with sender(listener.port) as send:
             send(b"\n".join((GOOD % 1, b"nonsense", GOOD % 2)))
-            send(b'{"type":"span","time":1}')
+            send(b'{"type":"event","time":1}')
             send(b"")
             send(GOOD % 3)
         await until(lambda: sink.events == 3)
@@ -252,6 +261,173 @@ async def test_ipv6_loopback(sink, telemetry) -> None:
         await asyncio.sleep(0)
 
     assert sink.events + counted(telemetry, "ingest_udp_kernel_drops") == 500
+
+
+@pytest.mark.parametrize("name", FURTHER_PORTS)
+async def test_further_ports_take_the_same(sink, telemetry, name: str) -> None:
+    """What comes to the port another system sends to is as good as on the port of all."""
+    port = free_port()
+    settings = msgspec.structs.replace(ingest(), **{name: port})
+    async with UdpListener(settings, sink, telemetry) as listener:
+        with sender(listener.port) as send, sender(port) as send_further:
+            for number in range(100):
+                send(GOOD % number)
+                send_further(GOOD % number)
+        await until(lambda: sink.events == 200)
+
+    assert counted(telemetry, "ingest_datagrams_total") == 200
+    assert free_port(port) == port
+
+
+async def test_drops_of_further_ports_are_seen(sink, telemetry) -> None:
+    """A loss on any of the ports is in the one figure."""
+    port = free_port()
+    settings = msgspec.structs.replace(ingest(buffer_bytes=4_096), statsd_port=port)
+    async with UdpListener(settings, sink, telemetry) as listener:
+        with sender(port) as send:
+            for number in range(1_000):
+                send(GOOD % number)
+        listener.read_drops()
+        dropped = counted(telemetry, "ingest_udp_kernel_drops")
+        await until(lambda: sink.events + dropped == 1_000)
+
+    assert dropped > 0
+
+
+@pytest.mark.parametrize("name", FURTHER_PORTS)
+async def test_taken_further_port(sink, telemetry, name: str) -> None:
+    """A further port in use is a mistake of its own setting; the first one is let go."""
+    with socket.socket(socket.AF_INET, socket.SOCK_DGRAM) as sock:
+        sock.bind(("127.0.0.1", 0))
+        port = free_port()
+        taken = Ingest(port=port, **{name: sock.getsockname()[1]})
+
+        with pytest.raises(
+            SettingsError, match=rf"^ingest\.{name}: cannot listen on 127\.0\.0\.1:"
+        ):
+            async with UdpListener(taken, sink, telemetry):
+                pass
+
+    assert free_port(port) == port
+
+
+async def test_further_port_checks_its_sources(sink, telemetry) -> None:
+    """Strangers are no more welcome there."""
+    port = free_port()
+    settings = msgspec.structs.replace(ingest("127.1", "192.0.2.0/24"), statsd_port=port)
+    async with UdpListener(settings, sink, telemetry):
+        with sender(port) as send:
+            send(GOOD % 1)
+        await until(lambda: counted(telemetry, "ingest_datagrams_total") == 1)
+
+    labels = {"protocol": "udp", "reason": "source_not_allowed"}
+    assert counted(telemetry, "ingest_rejected_events_total", **labels) == 1
+    assert sink.events == 0
+
+
+async def test_unix_socket(sink, telemetry, tmp_path: Path) -> None:
+    """Datagrams come by a socket in the file system too: everybody may write, and it goes away."""
+    path = tmp_path / "dsd.socket"
+    async with UdpListener(by_unix_socket(path), sink, telemetry):
+        mode = path.stat().st_mode & 0o777
+        await asyncio.to_thread(send_by, path, [GOOD % number for number in range(2_000)])
+        await until(lambda: sink.events == 2_000)
+
+    values = [metric.value for batch in sink.batches for metric in batch.metrics]
+    assert values == list(range(2_000))
+    assert mode == 0o722
+    assert not path.exists()
+
+
+async def test_unix_socket_needs_no_networks(sink, telemetry, tmp_path: Path) -> None:
+    """Who may send there is up to the file system, not to `allow_from`."""
+    path = tmp_path / "dsd.socket"
+    settings = msgspec.structs.replace(ingest("127.1", "192.0.2.0/24"), statsd_socket=path)
+    async with UdpListener(settings, sink, telemetry):
+        await asyncio.to_thread(send_by, path, [GOOD % 1])
+        await until(lambda: sink.events == 1)
+
+
+async def test_unix_socket_is_read_out_at_the_end(sink, telemetry, tmp_path: Path) -> None:
+    """What was sent before the end is taken along, as from the ports."""
+    path = tmp_path / "dsd.socket"
+    async with UdpListener(by_unix_socket(path), sink, telemetry):
+        send_by(path, [GOOD % number for number in range(5)])
+
+    assert sink.events == 5
+
+
+async def test_unix_socket_takes_the_place_of_a_dead_one(sink, telemetry, tmp_path: Path) -> None:
+    """One that a crash has left is replaced; a file that is no socket is not."""
+    path, file = tmp_path / "dsd.socket", tmp_path / "file"
+    with socket.socket(socket.AF_UNIX, socket.SOCK_DGRAM) as dead:
+        dead.bind(str(path))
+    file.write_text("mine")
+    async with UdpListener(by_unix_socket(path), sink, telemetry):
+        send_by(path, [GOOD % 1])
+        await until(lambda: sink.events == 1)
+
+    with pytest.raises(SettingsError, match=r"^ingest\.statsd_socket: cannot listen at .*file: "):
+        async with UdpListener(by_unix_socket(file), sink, telemetry):
+            pass
+    assert file.read_text() == "mine"
+
+
+async def test_unix_socket_in_use_is_left_alone(sink, telemetry, tmp_path: Path) -> None:
+    """One that another process reads stays its own, of whichever type it is."""
+    path, other = tmp_path / "dsd.socket", tmp_path / "stream.socket"
+    refusal = r"^ingest\.statsd_socket: .*\.socket is another process's: "
+    async with UdpListener(by_unix_socket(path), sink, telemetry):
+        with pytest.raises(SettingsError, match=refusal):
+            async with UdpListener(by_unix_socket(path), sink, telemetry):
+                pass
+        send_by(path, [GOOD % 1])
+        await until(lambda: sink.events == 1)
+    with socket.socket(socket.AF_UNIX, socket.SOCK_STREAM) as stream:
+        stream.bind(str(other))
+        stream.listen()
+        with pytest.raises(SettingsError, match=refusal):
+            async with UdpListener(by_unix_socket(other), sink, telemetry):
+                pass
+
+    assert other.is_socket()
+
+
+async def test_large_unix_datagram_is_refused_whole(sink, telemetry, tmp_path: Path) -> None:
+    """One above the size of any UDP datagram is not cut, which could change its last line."""
+    path = tmp_path / "dsd.socket"
+    line, size = b"orders:1|c\n", DATAGRAM_BYTES
+    fits = (b"fits:1|c\n" * size)[: size - size % 9]
+    async with UdpListener(by_unix_socket(path), sink, telemetry):
+        await asyncio.to_thread(send_by, path, [line * (size // len(line) + 1), fits, GOOD % 1])
+        await until(lambda: counted(telemetry, "ingest_datagrams_total") == 3)
+
+    found: Counter[str] = Counter()
+    for metric in (metric for batch in sink.batches for metric in batch.metrics):
+        found[metric.name] += int(metric.value)
+    labels = {"protocol": "udp", "reason": "item_too_large"}
+    assert found == {"fits": size // 9, "queue.depth": 1}
+    assert counted(telemetry, "ingest_rejected_events_total", **labels) == 1
+
+
+def free_port(port: int = 0) -> int:
+    """Return a port that nobody has; a given one if it is."""
+    with socket.socket(socket.AF_INET, socket.SOCK_DGRAM) as sock:
+        sock.bind(("127.0.0.1", port))
+        return int(sock.getsockname()[1])
+
+
+def by_unix_socket(path: Path) -> Ingest:
+    return msgspec.structs.replace(ingest(), statsd_socket=path)
+
+
+def send_by(path: Path, datagrams: list[bytes]) -> None:
+    """Send to a unix socket, waiting whenever it is full."""
+    with socket.socket(socket.AF_UNIX, socket.SOCK_DGRAM) as sock:
+        sock.settimeout(20)
+        sock.connect(str(path))
+        for datagram in datagrams:
+            sock.send(datagram)
 
 
 async def test_it_never_answers(sink, telemetry) -> None:

@@ -1,0 +1,1 @@
+"""OTLP over HTTP: what OpenTelemetry's SDKs and collectors export, decoded into nouns."""
