@@ -2,11 +2,15 @@
 
 from __future__ import annotations
 
+from collections.abc import Generator
+from typing import Protocol, runtime_checkable
+
 from monitord.errors import NotTaken, SpoolError
 from monitord.intake.bus import Bus
+from monitord.intake.redact import Redactor
 from monitord.intake.spool.spool import Refusal, Spool
 from monitord.intake.window import Window
-from monitord.model import Batch, Frame
+from monitord.model import Batch, Frame, Sink
 
 
 # What is said of a refusal, after how many seconds it is worth to come again (None: never), and
@@ -20,27 +24,49 @@ SAID: dict[Refusal, tuple[str, int | None, bool]] = {
 }
 
 
+@runtime_checkable
+class SteppedSink(Sink, Protocol):
+    """A sink that lets others have a turn while it takes a batch."""
+
+    def offering(self, batch: Batch) -> Generator[None, None, bool]: ...
+
+
 class Intake:
     """
     A `DurableSink`. The window and the bus get what the spool refuses too, unless its sender keeps
-    it and comes again: a full disk stops no live view.
+    it and comes again: a full disk stops no live view. A `redactor` sees each batch before any of
+    them does.
     """
 
-    def __init__(self, spool: Spool, window: Window, bus: Bus) -> None:
+    def __init__(
+        self, spool: Spool, window: Window, bus: Bus, redactor: Redactor | None = None
+    ) -> None:
         self._spool = spool
         self._window = window
         self._bus = bus
+        self._redactor = redactor
 
     def check_room(self) -> None:
         """Raises NotTaken: any batch would be refused now."""
         refusal = self._spool.refusal(0)
         if refusal is not None:
             raise refused(refusal)
+        if self._redactor is not None:
+            self._redactor.check_room()
 
     def offer(self, batch: Batch) -> bool:
         """Take the batch; False when it was shown but not kept (the caller counts the loss)."""
         if not len(batch):
             return True
+        return self._keep(batch if self._redactor is None else self._redactor.batch(batch))
+
+    def offering(self, batch: Batch) -> Generator[None, None, bool]:
+        """Take the batch as `offer` does, but pause now and then, so that others get a turn."""
+        if self._redactor is None or not len(batch):
+            return self.offer(batch)
+        return self._keep((yield from self._redactor.steps(batch)))
+
+    def _keep(self, batch: Batch) -> bool:
         taken = self._spool.append(batch)
         kept = isinstance(taken, Frame)
         self._show(taken if isinstance(taken, Frame) else self._spool.unkept(batch))
@@ -54,6 +80,8 @@ class Intake:
         """
         if not len(batch):
             return
+        if self._redactor is not None:
+            batch = await self._redactor.beside(batch)
         taken = self._spool.append(batch)
         if not isinstance(taken, Frame):
             raise refused(taken)

@@ -2,7 +2,10 @@
 
 from __future__ import annotations
 
-from collections.abc import AsyncIterator
+import asyncio
+import socket
+
+from collections.abc import AsyncIterator, Generator
 from errno import EIO
 from pathlib import Path
 
@@ -10,12 +13,15 @@ import pytest
 import pytest_asyncio
 
 from monitord.errors import NotTaken
+from monitord.ingest.udp import UdpListener
+from monitord.intake import redact
 from monitord.intake.bus import Bus
 from monitord.intake.intake import Intake
 from monitord.intake.spool.spool import Spool, SpoolLimits, open_spool
 from monitord.intake.spool_metrics import SpoolMetrics
 from monitord.intake.window import Window
 from monitord.model import Batch, Log, Metric
+from monitord.settings import Ingest, Redact
 from monitord.telemetry import Telemetry
 
 
@@ -69,6 +75,55 @@ async def test_a_batch_is_kept_remembered_and_shown_under_one_identity(parts: Pa
     assert [(frame.writer, frame.seq) for frame in frames] == [(42, 1), (42, 2)]
     assert [line.cursor for line in parts.bus.recent(10).lines] == ["42-1-0", "42-2-0"]
     assert parts.remembered == 2.0
+
+
+@pytest.mark.parametrize("close_early", [False, True])
+async def test_redaction_of_a_burst_gives_others_a_turn(
+    parts: Parts, monkeypatch: pytest.MonkeyPatch, close_early: bool
+) -> None:
+    """
+    What came by UDP is redacted in many turns, and kept whole and in order.
+    """
+    monkeypatch.setattr(redact, "STEP_SECONDS", 0.0)
+    telemetry, turns = Telemetry(), 0
+    redactor = redact.Redactor(Redact(), telemetry)
+    intake = Intake(parts.spool, parts.window, parts.bus, redactor)
+    line = b'{"type":"log","service":"s","level":"INFO","message":"%d token=x"}'
+    async with UdpListener(Ingest(port=0), intake, telemetry) as listener:
+        with socket.socket(socket.AF_INET, socket.SOCK_DGRAM) as sock:
+            for start in range(0, 200, 20):
+                lines = [line % number for number in range(start, start + 20)]
+                sock.sendto(b"\n".join(lines), ("127.0.0.1", listener.port))
+        while not close_early and len(parts.bus.recent(1_000).lines) < 200:
+            turns += telemetry.total("monitord_ingest_datagrams_total") > 0
+            await asyncio.sleep(0)
+
+    frames = await parts.spool.next(10, 1_000)
+    messages = [one.message for frame in frames for one in frame.batch.logs]
+    assert messages == [f"{number} token=[redacted]" for number in range(200)]
+    assert close_early or turns >= 100
+    assert telemetry.total("monitord_ingest_dropped_total") == 0
+
+
+async def test_what_is_redacted_in_turns_and_not_kept_is_said(tmp_path: Path) -> None:
+    """
+    As of what is offered at once: shown without its secret, and the caller counts the loss.
+    """
+    async with open_spool(tmp_path / "spool", 42, SpoolLimits(spool_bytes=4_096)) as spool:
+        parts = Parts(spool)
+        intake = Intake(spool, parts.window, parts.bus, redact.Redactor(Redact(), Telemetry()))
+        steps = intake.offering(batch(1.0, size=8_192))
+        assert ended(steps) is False
+
+    assert len(parts.shown) == 1
+
+
+def ended(steps: Generator[None, None, bool]) -> bool:
+    while True:
+        try:
+            next(steps)
+        except StopIteration as end:
+            return bool(end.value)
 
 
 async def test_an_empty_batch_takes_no_number(parts: Parts) -> None:
