@@ -22,7 +22,7 @@ from monitord.http.pages import html
 from monitord.http.parameter import BadParameter, Query, choice, time_parameter
 from monitord.http.parameters import END, START, Span
 from monitord.http.ports import Ports
-from monitord.http.respond import answer, refusal
+from monitord.http.respond import answer
 from monitord.latency import RequestStats
 from monitord.store.request_events import (
     AROUND_SECONDS,
@@ -157,20 +157,25 @@ def _slowest(endpoints: list[EndpointFigures]) -> list[EndpointFigures]:
     return sorted(endpoints, key=lambda one: one.p95_ms or 0, reverse=True)[:SLOWEST]
 
 
+def trace_id_of(request: web.Request) -> UUID:
+    """Return the trace id in the path. Raises HTTPBadRequest."""
+    text = request.match_info["trace_id"]
+    if not re.fullmatch(r"[0-9a-fA-F]{32}", text):
+        raise web.HTTPBadRequest(text="a trace id is 32 hexadecimal digits")
+    return UUID(text)
+
+
 async def trace(request: web.Request) -> web.Response:
     """Answer the requests of a trace, and where its log lines are."""
     ports = request.app[PORTS]
-    text = request.match_info["trace_id"].lower()
-    if not re.fullmatch(r"[0-9a-f]{32}", text):
-        return refusal(400, "a trace id is 32 hexadecimal digits")
-    near = NEAR.of(request.query)
-    found = await ports.events.of_trace(UUID(text), near)
+    trace_id, near = trace_id_of(request), NEAR.of(request.query)
+    found = await ports.events.of_trace(trace_id, near)
     return answer(
         Trace(
-            trace_id=text,
+            trace_id=trace_id.hex,
             requests=found,
             cut=len(found) == MOST_OF_TRACE,
-            logs=_logs(ports, text, found, near),
+            logs=_logs(ports, trace_id.hex, found, near),
         )
     )
 

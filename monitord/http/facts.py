@@ -18,7 +18,8 @@ TIME, TEXT = "time", "text"
 class Fact(Struct, frozen=True, kw_only=True):
     """
     One number: `text` is how the page writes it. `value` is null while unknown, and `note` says
-    why. The unit `time` is Unix seconds; what is `text` has no value.
+    why. The unit `time` is Unix seconds; what is `text` has no value. With `told`, a sentence, all
+    of it is said.
     """
 
     id: str
@@ -29,6 +30,7 @@ class Fact(Struct, frozen=True, kw_only=True):
     window: Window
     state: State = "ok"
     note: str = ""
+    told: str = ""
 
 
 class Panel(Struct, frozen=True, kw_only=True):
@@ -76,6 +78,20 @@ def counted(
         window="since start",
         bad=bad if value else None,
         note=note if value else "",
+    )
+
+
+def full(name: str, title: str, value: float, text: str, told: str) -> Fact:
+    """Return what has no room any more."""
+    return Fact(
+        id=name,
+        name=title,
+        value=value,
+        unit="count",
+        text=text,
+        window="now",
+        state="warning",
+        told=told,
     )
 
 

@@ -10,7 +10,7 @@ from msgspec import Struct
 import monitord
 
 from monitord.http.answers import SEVERITY, Banner, BannerItem
-from monitord.http.facts import TIME, Panel
+from monitord.http.facts import TIME, Fact, Panel
 from monitord.http.keys import IDENTITY, PORTS
 from monitord.http.ledgers import Ledger, ledgers
 from monitord.http.pages import html
@@ -84,11 +84,15 @@ def _faults(parts: list[Panel]) -> Iterator[BannerItem]:
     for part in parts:
         for fact in part.facts:
             if fact.state in ("critical", "warning"):
-                name = fact.name[0].lower() + fact.name[1:]
                 since = fact.value if fact.unit == TIME else None
-                what = name.removesuffix(" since") if since else f"{name} {fact.text}"
-                why = f" ({fact.note})" if fact.note else ""
-                yield BannerItem(fact.state, f"{part.title}: {what}{why}", since)
+                text = fact.told or f"{part.title}: {_composed(fact)}"
+                yield BannerItem(fact.state, text, since)
+
+
+def _composed(fact: Fact) -> str:
+    name = fact.name[0].lower() + fact.name[1:]
+    what = name.removesuffix(" since") if fact.unit == TIME else f"{name} {fact.text}"
+    return f"{what} ({fact.note})" if fact.note else what
 
 
 async def itself_of(request: web.Request) -> web.Response:

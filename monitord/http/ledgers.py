@@ -15,6 +15,19 @@ from monitord.http.units import count
 
 SINCE_START = "since start"
 
+# How events come in; those that nothing came by are left out, but for the usual ones.
+PROTOCOLS = {
+    "udp": "From datagrams",
+    "http": "By HTTP",
+    "otlp": "By OpenTelemetry",
+    "statsd": "From StatsD",
+    "syslog": "From syslog",
+    "gelf": "From GELF",
+    "file": "From files",
+    "scrape": "Scraped",
+}
+ALWAYS = frozenset({"udp", "http", "scrape"})
+
 
 class Part(Struct, frozen=True):
     """A share of a term."""
@@ -72,12 +85,12 @@ def ledgers(ports: Ports, totals: Totals) -> list[Ledger]:
 
 def _decoded(totals: Totals) -> Ledger:
     events, lost_metric = "monitord_ingest_events_total", "monitord_dropped_events_total"
-    senders = {"udp": "From datagrams", "http": "By HTTP", "scrape": "Scraped"}
     reasons = totals.by("monitord_spool_refused_events_total", "reason")
     again = sum(reasons.values()) - totals.of(lost_metric)
     taken = [
-        _term(name, totals.of(events, protocol=protocol), events)
-        for protocol, name in senders.items()
+        _term(name, value, events)
+        for protocol, name in PROTOCOLS.items()
+        if (value := totals.of(events, protocol=protocol)) or protocol in ALWAYS
     ]
     refused = [
         _term(

@@ -57,8 +57,8 @@ def document(routes: Iterable[Route], base_path: str, closed: bool) -> dict[str,
 
 
 def _schemas(routes: Iterable[Route]) -> dict[str, Any]:
-    answers = [kind for route in routes for kind in _kinds(route.answer)]
-    _, schemas = msgspec.json.schema_components([*answers, Failure], ref_template=REFERENCE)
+    kinds = [kind for route in routes for of in (route.answer, route.body) for kind in _kinds(of)]
+    _, schemas = msgspec.json.schema_components([*kinds, Failure], ref_template=REFERENCE)
     return schemas
 
 
@@ -81,6 +81,9 @@ def _operation(route: Route, closed: bool) -> dict[str, Any]:
     if route.form is not None:
         content = {"application/x-www-form-urlencoded": {"schema": route.form}}
         operation["requestBody"] = {"required": True, "content": content}
+    if route.body is not None:
+        schema = {"$ref": REFERENCE.format(name=route.body.__name__)}
+        operation["requestBody"] = {"required": True, "content": {JSON: {"schema": schema}}}
     if closed and route.scope > Scope.OPEN:
         operation["security"] = [{"token": []}, {"session": []}]
     return operation
@@ -112,7 +115,9 @@ def _responses(route: Route, closed: bool) -> dict[str, Any]:
     if closed and route.scope > Scope.OPEN:
         statuses |= {401}
     found: dict[str, Any]
-    if route.method == "POST":
+    if route.body is not None:
+        found = {"201": {"description": _what(route), "content": _content(route)}}
+    elif route.method == "POST":
         found = {"303": {"description": "On to another page."}}
     else:
         found = {"200": {"description": _what(route), "content": _content(route)}}

@@ -17,26 +17,39 @@ from __future__ import annotations
 
 import http
 
-from collections.abc import Mapping
-from typing import Any
+from collections.abc import Awaitable, Mapping
+from typing import Any, TypeVar
 from urllib.parse import parse_qsl
 
 from aiohttp import web
 from jinja2 import Environment, FileSystemLoader, StrictUndefined
+from msgspec import Struct
+from multidict import MultiDict
 
 import monitord
 
 from monitord import assets
+from monitord.errors import StoreError, StoreUnreachable
 from monitord.http import static
 from monitord.http.api import get_overview
 from monitord.http.auth import COOKIE, Throttled, local_path
 from monitord.http.keys import GATE, IDENTITY, PEER, PORTS, TEMPLATES
+from monitord.http.parameter import Query
 from monitord.http.parameters import RANGE, RANGES
 from monitord.http.ports import Ports
 from monitord.listen import read_body
 
 
+T = TypeVar("T")
+
 FORM_BYTES = 16 * 1024
+
+
+class Away(Struct, frozen=True):
+    """Why the store has not answered; `since` is when it went away, Unix seconds."""
+
+    why: str
+    since: float | None
 
 
 def environment(ports: Ports) -> Environment:
@@ -73,10 +86,9 @@ def error_page(app: web.Application, status: int, detail: str) -> web.Response:
 async def page(request: web.Request) -> web.Response:
     """Answer the page, its figures already in it."""
     settings = request.app[PORTS].settings
-    seconds = RANGE.of(request.query)
     context = {
-        "overview": await get_overview(request.app, seconds),
-        "range": next(name for name, value in RANGES.items() if value == seconds),
+        "overview": await get_overview(request.app, RANGE.of(request.query)),
+        "range": picked(request),
         "ranges": list(RANGES),
         "refresh_seconds": settings.web.refresh,
         "insecure": settings.insecure,
@@ -151,6 +163,27 @@ def redirect(app: web.Application, path: str) -> web.Response:
     return web.Response(status=303, headers={"Location": f"{base}{path}"})
 
 
+def windowed(request: web.Request) -> Query:
+    """Return the query of a page for what answers the API: of the range that is picked."""
+    asked = MultiDict(request.query)
+    asked["range"] = picked(request)
+    return asked
+
+
+def picked(request: web.Request) -> str:
+    """Return the name of the range that is picked."""
+    seconds = RANGE.of(request.query)
+    return next(name for name, value in RANGES.items() if value == seconds)
+
+
+async def or_away(ports: Ports, reading: Awaitable[T]) -> tuple[T | None, Away | None]:
+    """Return what the store answers; without an answer why there is none."""
+    try:
+        return await reading, None
+    except (StoreError, StoreUnreachable) as error:
+        return None, Away(str(error), ports.store.since if ports.store.up is False else None)
+
+
 async def _form(request: web.Request) -> dict[str, str]:
     if request.content_type != "application/x-www-form-urlencoded":
         raise web.HTTPUnsupportedMediaType(text="expected application/x-www-form-urlencoded")
@@ -160,3 +193,24 @@ async def _form(request: web.Request) -> dict[str, str]:
     except ValueError:
         raise web.HTTPBadRequest(text="the form has too many fields") from None
     return dict(pairs)
+
+
+def framed(
+    request: web.Request, here: str, partial: str, *, ranged: bool = True, more: str = ""
+) -> dict[str, Any]:
+    """
+    Return what frame.html needs: `here` is the page's path, `partial` that of what a refresh
+    replaces, `more` what both keep of the address beside the range, such as "&service=shop".
+    """
+    ports, range_name = request.app[PORTS], picked(request)
+    return {
+        "here": here,
+        "refresh_path": f"{partial}?range={range_name}{more}" if ranged else partial,
+        "generated_at": ports.now(),
+        "range": range_name if ranged else "",
+        "ranges": list(RANGES) if ranged else [],
+        "more": more,
+        "refresh_seconds": ports.settings.web.refresh,
+        "insecure": ports.settings.insecure,
+        "signed_in": request[IDENTITY].session is not None,
+    }

@@ -1,8 +1,8 @@
-"""How the spool, the store and the process of monitord are."""
+"""How the spool, the store, the names it tells apart, and the process of monitord are."""
 
 from __future__ import annotations
 
-from collections.abc import Callable
+from collections.abc import Callable, Iterator, Sequence
 
 from msgspec import Struct
 
@@ -10,11 +10,13 @@ import monitord
 
 from monitord.http import units
 from monitord.http.answers import State
-from monitord.http.facts import TIME, Fact, Panel, Window, counted, number, said
+from monitord.http.facts import TIME, Fact, Panel, Window, counted, full, number, said
 from monitord.http.ports import Ports
 from monitord.http.totals import Totals
 from monitord.intake.intake import SAID
 from monitord.scrapers.daemon import cpu_seconds, resident_bytes
+from monitord.store.dictionaries import Crowd
+from monitord.store.names import OVERFLOW, Caps
 
 
 # From here on a figure is bad.
@@ -24,6 +26,15 @@ SLOW_SYNC_MS = 1_000.0
 LAG_MS = 200.0
 
 OUTCOMES = ("up", "down", "held", "skipped")
+
+# The dictionaries of the store: their tables, and what one scope of each is.
+NAMES = {
+    "endpoints": ("Endpoints", "service"),
+    "loggers": ("Loggers", "service"),
+    "span_names": ("Steps", "service"),
+    "series": ("Series", "metric"),
+}
+REST = f"what is beyond is counted under {OVERFLOW}"
 
 
 class ScrapeCounts(Struct, frozen=True, kw_only=True):
@@ -46,6 +57,7 @@ def panels(ports: Ports, totals: Totals) -> list[Panel]:
     return [
         Panel(id="spool", title="Spool", facts=_spool(ports, totals)),
         Panel(id="store", title="Store", facts=_store(ports, totals)),
+        Panel(id="names", title="Names", facts=_names(ports)),
         Panel(id="process", title="Process", facts=_process(ports, totals)),
     ]
 
@@ -91,7 +103,15 @@ def _spool(ports: Ports, totals: Totals) -> list[Fact]:
         _sync(totals, "last", "Last fdatasync", "now"),
         _sync(totals, "max", "Longest fdatasync", "since start"),
         counted("aside", "Records put aside", damaged, bad="critical", note=f"in {folder}/*.bad"),
+        _hidden(ports, totals),
     ]
+
+
+def _hidden(ports: Ports, totals: Totals) -> Fact:
+    if ports.settings.redact.enabled:
+        return counted("redacted", "Values redacted", totals.of("monitord_redacted_values_total"))
+    why = "redaction is switched off"
+    return number("redacted", "Values redacted", None, "count", window="since start", note=why)
 
 
 def _takes(ports: Ports) -> Fact:
@@ -154,7 +174,72 @@ def _store(ports: Ports, totals: Totals) -> list[Fact]:
             bad="critical",
             note="the file was full, or could not be written",
         ),
+        counted(
+            "spans_kept",
+            "Spans kept",
+            of("monitord_spans_kept_total"),
+            note="for their value, when their hour was thinned",
+        ),
+        counted(
+            "spans_let_go",
+            "Spans let go",
+            of("monitord_spans_let_go_total"),
+            note="when their hour was thinned",
+        ),
     ]
+
+
+def _names(ports: Ports) -> list[Fact]:
+    counts = ports.names.counts() if ports.names else {}
+    crowded = ports.names.crowded() if ports.names else {}
+    found = []
+    for table in NAMES:
+        known = counts.get(table)
+        found.append(_known(ports, table, known))
+        found += _full_scopes(ports, table, known or 0, crowded.get(table, ()))
+    return found
+
+
+def _known(ports: Ports, table: str, known: int | None) -> Fact:
+    (title, scope), caps = NAMES[table], _caps(ports, table)
+    most = f"at most {units.count(caps.in_scope)} a {scope}, {units.count(caps.total)} in all"
+    note = most if known is not None else f"not read before the first comes; {most}"
+    return number(table, title, known, "count", note=note)
+
+
+def _full_scopes(ports: Ports, table: str, known: int, found: Sequence[Crowd]) -> Iterator[Fact]:
+    """Yield what has no room for further names: a kind as a whole, and each full scope of it."""
+    title, caps = NAMES[table][0], _caps(ports, table)
+    names, of_all = title.lower(), _all_of(caps.total)
+    if known >= caps.total and found:
+        largest = f"{units.count(found[0].count)} of them of {_place(found[0])}"
+        told = f"{names}: {of_all} in all, {largest}{_label(found[0])}; {REST}"
+        yield full(f"{table}_full", f"{title}, full in all", caps.total, of_all, told)
+    of_scope = _all_of(caps.in_scope)
+    for place, crowd in enumerate(found):
+        if crowd.count >= caps.in_scope:
+            told = f"{names} of {_place(crowd)}: {of_scope}{_label(crowd)}; {REST}"
+            yield full(f"{table}_full_{place}", f"{title}, full", caps.in_scope, of_scope, told)
+
+
+def _caps(ports: Ports, table: str) -> Caps:
+    names = ports.settings.store.names
+    return Caps(names.series_total if table == "series" else names.total, names.per_kind)
+
+
+def _place(crowd: Crowd) -> str:
+    service, *metric = crowd.scope
+    return f"`{metric[0]}` ({service})" if metric else service
+
+
+def _label(crowd: Crowd) -> str:
+    by = f", most by label `{crowd.label}` ({units.count(crowd.values)} values)"
+    return by if crowd.label else ""
+
+
+def _all_of(cap: int) -> str:
+    """The entries that stand for the rest take no room: what is full is as full as it can be."""
+    return f"{units.count(cap)} of {units.count(cap)}"
 
 
 def _answers(ports: Ports) -> Fact:

@@ -31,8 +31,8 @@ RANGES: dict[str, float] = {
     "30d": 2_592_000.0,
 }
 
-Aggregate = Literal["avg", "min", "max", "sum", "last"]
-AGGREGATES: tuple[Aggregate, ...] = ("avg", "min", "max", "sum", "last")
+Aggregate = Literal["avg", "min", "max", "sum", "last", "p50", "p95", "p99"]
+AGGREGATES: tuple[Aggregate, ...] = ("avg", "min", "max", "sum", "last", "p50", "p95", "p99")
 
 SPAN_MINIMUM = 60.0
 SPAN_MAXIMUM = 400 * 86_400.0
@@ -96,12 +96,21 @@ BEFORE: Parameter[str | None] = Parameter(
 )
 LIMIT = whole("limit", "How many lines at most.", 1, 1_000, 100)
 SPAN = (RANGE_OR_NONE, START, END)
+SERVICE = short_text("service", "Only what is of this service.", 1_000)
 NAME = short_text("name", "A metric's name; without it the names of all metrics are listed.", 200)
 AGGREGATE = choice(
     "aggregate",
-    "What stands for the samples of one step; a counter's samples are increments.",
+    "What stands for the samples of one step; a counter's samples are increments. Percentiles are "
+    "of pushed histograms alone.",
     {name: name for name in AGGREGATES},
     "avg",
+)
+MATCH: Parameter[dict[str, str]] = Parameter(
+    "match",
+    "Only series with these attributes, such as `target:main,state:active`.",
+    _attributes,
+    {},
+    {"type": "string", "maxLength": 500},
 )
 ATTRIBUTES: Parameter[dict[str, str]] = Parameter(
     "attributes",

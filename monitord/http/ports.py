@@ -17,11 +17,18 @@ from monitord.intake.bus import Bus
 from monitord.intake.spool.spool import Refusal
 from monitord.intake.window import Window
 from monitord.latency import RequestStats
-from monitord.model import LogLine
+from monitord.model import DurableSink, LogLine
 from monitord.settings import Settings
+from monitord.store.annotations import StoredAnnotation
+from monitord.store.dictionaries import Crowd
 from monitord.store.endpoint_stats import EndpointStats
+from monitord.store.errors import ErrorDetail, ErrorsSeen
+from monitord.store.jobs import Jobs
+from monitord.store.recent_traces import TracePage, TraceWish
 from monitord.store.request_events import Exact, TraceRequest
+from monitord.store.series import SeriesFound
 from monitord.store.size_cap import StoreSize
+from monitord.store.traces import WholeTrace
 from monitord.telemetry import Telemetry
 
 
@@ -141,17 +148,69 @@ class LogReader(Protocol):
     ) -> LogPage: ...
 
 
+class TraceReader(Protocol):
+    """Reads all that is stored of one trace. Raises StoreUnreachable, StoreError."""
+
+    async def whole(self, trace_id: UUID, near: float | None = None) -> WholeTrace: ...
+
+
+class RecentTraces(Protocol):
+    """Reads which traces there were. Raises StoreUnreachable, StoreError."""
+
+    async def page(self, start: float, end: float, wish: TraceWish, limit: int) -> TracePage: ...
+
+
+class ErrorReader(Protocol):
+    """Reads the kinds of exceptions. Raises StoreUnreachable, StoreError."""
+
+    async def seen(self, start: float, end: float, service: str, limit: int) -> ErrorsSeen: ...
+
+    async def one(self, error_id: int) -> ErrorDetail | None: ...
+
+
+class AnnotationReader(Protocol):
+    """Reads the stored annotations. Raises StoreUnreachable, StoreError."""
+
+    async def between(
+        self, start: float, end: float, service: str, limit: int
+    ) -> list[StoredAnnotation]: ...
+
+
+class SeriesReader(Protocol):
+    """Reads which series there are. Raises StoreUnreachable, StoreError."""
+
+    async def find(
+        self, name: str, service: str, attributes: Mapping[str, str], limit: int
+    ) -> SeriesFound: ...
+
+
+class JobReader(Protocol):
+    """Reads what jobs did. Raises StoreUnreachable, StoreError."""
+
+    async def stats(self, start: float, end: float) -> Jobs: ...
+
+
+class NameCounts(Protocol):
+    """How many names the store tells apart, by their tables. Reading it never asks the store."""
+
+    def counts(self) -> Mapping[str, int | None]: ...
+
+    def crowded(self) -> Mapping[str, Sequence[Crowd]]: ...
+
+
 class Ports(Struct, frozen=True, kw_only=True):
     """
-    The parts the web server reads. It owns none of them, and writes to none.
+    The parts the web server reads. It owns none of them, and writes to `intake` alone.
 
     `checks` says by name which parts are ready; all must be, for `/readyz` to say so. `store_size`
-    is what the store took when it was measured last, None before the first time.
+    is what the store took when it was measured last, None before the first time; `names` is None
+    where nobody writes to it.
     """
 
     settings: Settings
     window: Window
     bus: Bus
+    intake: DurableSink
     spool: SpoolStatus
     store: StoreStatus
     store_size: Callable[[], StoreSize | None]
@@ -160,8 +219,15 @@ class Ports(Struct, frozen=True, kw_only=True):
     endpoints: EndpointReader
     metrics: MetricReader
     logs: LogReader
+    traces: TraceReader
+    recent_traces: RecentTraces
+    errors: ErrorReader
+    annotations: AnnotationReader
+    series: SeriesReader
+    jobs: JobReader
     telemetry: Telemetry
     kpis: Kpis
     assets: Assets
     checks: Callable[[], Mapping[str, bool]]
+    names: NameCounts | None = None
     now: Callable[[], float] = time.time

@@ -21,7 +21,8 @@ class Route(Struct, frozen=True, kw_only=True):
 
     `strict` refuses query parameters that are not among `parameters`. `page`: a browser that is
     not logged in is sent to the login page. `answer` is the struct of a JSON answer, else
-    `content` is its media type. `places` describes the parameters in the path.
+    `content` is its media type. `body` is the struct of a JSON body, whose answer has the status
+    201. `places` describes the parameters in the path.
     """
 
     path: str
@@ -35,6 +36,7 @@ class Route(Struct, frozen=True, kw_only=True):
     content: str = "application/json"
     refusals: tuple[int, ...] = ()
     form: dict[str, Any] | None = None
+    body: Any = None
     strict: bool = False
     page: bool = False
     head: bool = True

@@ -125,6 +125,8 @@ class _Memory(Struct, frozen=True):
         *,
         scraped: bool = False,
     ) -> Named:
+        if aggregate not in _AGGREGATES:
+            return []  # memory keeps no buckets
         service, others = _by_service(attributes, scraped)
         found = (
             self.window.minutes(name, service=service, **others)

@@ -28,12 +28,18 @@ from monitord.intake.spool_metrics import SpoolMetrics
 from monitord.intake.window import Window
 from monitord.model import Batch, Log, Metric, MetricKind, Reading, Reason, Request
 from monitord.settings import PostgresTarget, RedisTarget, Secret, Settings, Targets, Web
+from monitord.store.annotations import AnnotationReader
 from monitord.store.endpoint_stats import EndpointReader
+from monitord.store.errors import ErrorReader
+from monitord.store.jobs import JobReader
 from monitord.store.logs import LogReader
 from monitord.store.metrics import MetricReader
 from monitord.store.pool import Store, open_pool
+from monitord.store.recent_traces import RecentTraces
 from monitord.store.request_events import RequestEvents
 from monitord.store.requests import RequestReader
+from monitord.store.series import SeriesReader
+from monitord.store.traces import TraceReader
 from monitord.store.writer import Writer
 from monitord.telemetry import Telemetry
 
@@ -71,9 +77,10 @@ class Served:
         requests: Sequence[Request] = (),
         logs: Sequence[Log] = (),
         metrics: Sequence[Metric] = (),
+        **others: Sequence[Any],
     ) -> int:
         """Take a batch in, as every listener and scraper does; return the number of its frame."""
-        self.intake.offer(Batch(time.time(), requests, logs, metrics))
+        self.intake.offer(Batch(time.time(), requests, logs, metrics, **others))
         self.seq += 1
         return self.seq
 
@@ -179,15 +186,23 @@ def serve(tmp_path: Path, tmp_path_factory: pytest.TempPathFactory, built: Asset
             open_pool(chosen.store, dsn, "test", telemetry) as store,
         ):
             telemetry.collect_from(SpoolMetrics(spool))
+            events = RequestEvents(store)
             given |= {
+                "intake": Intake(spool, given["window"], given["bus"]),
                 "spool": spool,
                 "store": store,
                 "store_size": lambda: None,
                 "requests": RequestReader(store),
-                "events": RequestEvents(store),
+                "events": events,
                 "endpoints": EndpointReader(store),
                 "metrics": MetricReader(store),
                 "logs": LogReader(store),
+                "traces": TraceReader(store, events),
+                "recent_traces": RecentTraces(store),
+                "errors": ErrorReader(store),
+                "annotations": AnnotationReader(store),
+                "series": SeriesReader(store),
+                "jobs": JobReader(store),
                 "checks": lambda: {"store": bool(store.up)},
             }
             ports = Ports(**(given | (parts or {})))

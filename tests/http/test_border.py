@@ -37,7 +37,7 @@ def request(path: str, *headers: str, method: str = "GET", version: str = "1.1")
 
 def address(route: Route) -> str:
     """Return a path of the route that exists, or would if there were no check before it."""
-    names = {"chart": "latency", "name": "app.js", "trace_id": "0" * 32}
+    names = {"chart": "latency", "name": "app.js", "trace_id": "0" * 32, "error_id": "0"}
     return route.path.format_map(names)
 
 

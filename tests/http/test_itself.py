@@ -8,10 +8,14 @@ import random
 import socket
 import time
 
+from collections.abc import AsyncIterator, Callable, Sequence
+from contextlib import AbstractAsyncContextManager, asynccontextmanager
 from pathlib import Path
 from typing import Any
 
 import aiohttp
+import asyncpg
+import pytest
 
 from msgspec import structs
 
@@ -22,16 +26,23 @@ from monitord.http.ledgers import Term
 from monitord.http.ports import Ports
 from monitord.ingest.http import IngestServer
 from monitord.ingest.udp import UdpListener
+from monitord.intake.dead_letters import DeadLetterFile
 from monitord.intake.intake import Intake
 from monitord.intake.spool.spool import Spool, SpoolLimits, open_spool
 from monitord.intake.spool_metrics import SpoolMetrics
-from monitord.model import Batch, Log
+from monitord.model import Annotation, Batch, Log, Metric, Request, Span
+from monitord.service import running
+from monitord.store.pool import Store, open_pool
 from monitord.store.size_cap import StoreSize
+from monitord.store.writer import Writer
 from monitord.telemetry import Telemetry
 from tests.http.conftest import WRITER, Serve, Served
 
 
 EXACT: dict[str, float | None] = {"decoded": 0, "kept": 0}
+
+
+TABLES = ("endpoints", "loggers", "span_names", "series")
 
 
 def off(found: Itself) -> dict[str, float | None]:
@@ -234,10 +245,13 @@ async def test_unknown_is_not_zero(served: Served) -> None:
         for one in part.facts
         if one.state == "unknown"
     }
+    unread = "not read before the first comes; at most 2,000 a service, 20,000 in all"
     assert unknown == {
         ("spool", "sync_last"): "nothing has been written yet",
         ("spool", "sync_max"): "nothing has been written yet",
         ("store", "size"): "not measured yet",
+        **{("names", table): unread for table in TABLES[:3]},
+        ("names", "series"): unread.replace("service, 20", "metric, 50"),
         ("process", "instance"): "not named in the settings",
         ("process", "cpu"): "not read yet",
         ("process", "lag"): "not read yet",
@@ -323,7 +337,7 @@ async def test_as_json(served: Served, browser: aiohttp.ClientSession) -> None:
     assert found["since"] == served.ports.telemetry.since <= found["generated_at"]
     assert [one["id"] for one in found["ledgers"]] == ["decoded", "kept", "datagrams", "on_the_way"]
     assert [one["adds_up"] for one in found["ledgers"]] == [True, True, None, None]
-    assert [one["id"] for one in found["panels"]] == ["spool", "store", "process"]
+    assert [one["id"] for one in found["panels"]] == ["spool", "store", "names", "process"]
     assert status == 400
 
 
@@ -341,3 +355,233 @@ async def test_every_metric_that_is_named_exists(served: Served) -> None:
 
     assert len(named) > 12
     assert {name.removesuffix("_total") for name in named} - {"monitord.emit.dropped"} <= exposed
+
+
+class Storing:
+    """A monitord that stores what is offered here, under as few names as the test says."""
+
+    def __init__(self, served: Served, spool: Spool) -> None:
+        self.served = served
+        self._spool = spool
+        self._intake = Intake(spool, served.ports.window, served.ports.bus)
+
+    async def store(self, **lists: Sequence[Any]) -> Itself:
+        """Take these events in by HTTP, and return what is said when they are stored."""
+        telemetry = self.served.ports.telemetry
+        for name, events in lists.items():
+            telemetry.events.labels("http", name.removesuffix("s")).inc(len(events))
+        self._intake.offer(Batch(time.time(), **lists))
+        async with asyncio.timeout(20):
+            await self._spool.settled()
+            while self._spool.backlog.events:  # noqa: ASYNC110 - it tells nobody
+                await asyncio.sleep(0.01)
+        return itself(self.served.ports)
+
+
+OpenStoring = Callable[..., AbstractAsyncContextManager[Storing]]
+
+
+@pytest.fixture
+def storing(serve: Serve, database: str, tmp_path: Path) -> OpenStoring:
+    """
+    A way to open a Storing: `storing(per_kind=…)` are the names its store tells apart.
+    """
+
+    @asynccontextmanager
+    async def opened(**names: int) -> AsyncIterator[Storing]:
+        config = settings.Store(flush_every=0.01, names=settings.Names(**names))
+        telemetry = Telemetry()
+        chosen = settings.Settings(
+            state_dir=tmp_path, store=config, web=settings.Web(port=0), targets=settings.Targets()
+        )
+        async with (
+            open_spool(tmp_path / "own", WRITER) as spool,
+            open_pool(config, database, "test", telemetry) as store,
+        ):
+            telemetry.collect_from(SpoolMetrics(spool))
+            letters = DeadLetterFile(tmp_path / "letters.jsonl", telemetry)
+            writer = Writer(store, spool, telemetry, letters, config.flush_every)
+            parts = {"settings": chosen, "telemetry": telemetry, "spool": spool, "names": writer}
+            await store.ready()
+            async with (
+                serve(parts={**parts, "store": store}) as served,
+                running({"writer": writer.run()}),
+            ):
+                yield Storing(served, spool)
+
+    return opened
+
+
+def told(found: Itself) -> list[str]:
+    """Return the sentences about names."""
+    return [one.told for part in found.panels for one in part.facts if one.told]
+
+
+def known(found: Itself) -> dict[str, float | None]:
+    return {table: fact(found, "names", table).value for table in TABLES}
+
+
+def hits(at: float, users: range, service: str = "shop") -> list[Metric]:
+    """Return an increment for each user, in two zones."""
+    return [
+        Metric(
+            at,
+            "http.requests",
+            1,
+            kind="counter",
+            service=service,
+            attributes={"user_id": f"user-{user}", "zone": f"zone-{user % 2}"},
+        )
+        for user in users
+    ]
+
+
+FLOOD = (
+    "series of `http.requests` (shop): 2,000 of 2,000, most by label `user_id` (2,000 values);"
+    " what is beyond is counted under __overflow__"
+)
+
+
+async def test_a_flood_of_one_label_is_told(
+    storing: OpenStoring, database: str, browser: aiohttp.ClientSession
+) -> None:
+    """
+    A label with ever new values is named, in the banner, on the page and by the API; not one
+    increment is missing, and what is beside it is told apart as before.
+    """
+    now = time.time()
+    async with storing() as house:
+        await house.store(metrics=hits(now, range(1_900)))
+        calm = await house.store(metrics=hits(now, range(3), "till"))
+        assert (told(calm), calm.banner.state) == ([], "ok")
+        found = await house.store(metrics=hits(now + 1, range(1_500, 5_000)))
+        after = await house.store(metrics=hits(now + 2, range(3, 6), "till"))
+        async with browser.get(house.served.address("/itself")) as answer:
+            page = (await answer.text()).partition('id="part-names"')[2]
+        async with browser.get(house.served.address("/api/v1/self")) as answer:
+            said = await answer.json()
+
+    assert told(found) == [FLOOD]
+    assert (found.banner.state, found.banner.text) == ("warning", FLOOD)
+    assert off(found) == EXACT
+    assert known(found)["series"] == 2_000 + 1 + 3
+    assert known(after)["series"] == 2_000 + 1 + 6
+    assert FLOOD in page
+    names = next(one["facts"] for one in said["panels"] if one["id"] == "names")
+    (crowd,) = [one for one in names if one["told"]]
+    assert (crowd["text"], crowd["state"], crowd["told"]) == ("2,000 of 2,000", "warning", FLOOD)
+    connection = await asyncpg.connect(database)
+    sums = await connection.fetch(
+        "SELECT service, sum(value) FROM metrics JOIN series USING (host_id, series_id)"
+        " GROUP BY service ORDER BY service"
+    )
+    series = await connection.fetchval("SELECT count(*) FROM series")
+    await connection.close()
+    assert [tuple(row) for row in sums] == [("shop", 1_900 + 3_500), ("till", 6)]
+    assert series == known(after)["series"]
+
+
+async def test_names_below_their_caps_are_calm(storing: OpenStoring) -> None:
+    """
+    While there is room the page says how many names there are and could be; what never came is not
+    counted as none.
+    """
+    now = time.time()
+    async with storing() as house:
+        requests = [Request(now, "shop", "GET", f"/{n}", 200, 3.0) for n in range(7)]
+        logs = [Log(now, "shop", "INFO", "m", logger="shop.cart")]
+        found = await house.store(requests=requests, logs=logs, metrics=hits(now, range(2)))
+
+    assert known(found) == {"endpoints": 7, "loggers": 1, "span_names": None, "series": 2}
+    assert fact(found, "names", "endpoints").note == "at most 2,000 a service, 20,000 in all"
+    assert fact(found, "names", "series").note == "at most 2,000 a metric, 50,000 in all"
+    assert told(found) == []
+    assert (found.banner.state, off(found)) == ("ok", EXACT)
+
+
+async def test_a_kind_that_is_full_in_all_is_told_once(storing: OpenStoring) -> None:
+    """
+    When a kind has no room at all, one sentence says so and names its largest scope; a scope that
+    is full by itself has its own.
+    """
+    now = time.time()
+    async with storing(per_kind=6, total=9) as house:
+        for places in ([("shop", f"/{n}") for n in range(8)], [(f"s{n}", "/") for n in range(5)]):
+            requests = [Request(now, service, "GET", route, 200, 3.0) for service, route in places]
+            found = await house.store(requests=requests)
+
+    rest = "what is beyond is counted under __overflow__"
+    assert told(found) == [
+        f"endpoints: 9 of 9 in all, 7 of them of shop, most by label `route` (6 values); {rest}",
+        f"endpoints of shop: 6 of 6, most by label `route` (6 values); {rest}",
+    ]
+    assert [item.text for item in found.banner.items] == told(found)
+    assert off(found) == EXACT
+
+
+async def test_names_that_are_read_anew_are_unknown_meanwhile(
+    storing: OpenStoring, database: str
+) -> None:
+    """
+    While the names of the store are read, after connecting or on a new day, nothing is said of how
+    many there are: those read so far are not all.
+    """
+    async with storing(per_kind=3) as house:
+        first = await house.store(metrics=hits(time.time(), range(9)))
+        store = house.served.ports.store
+        assert isinstance(store, Store)
+        connection = await asyncpg.connect(database)
+        async with connection.transaction():
+            await connection.execute("LOCK TABLE series IN ACCESS EXCLUSIVE MODE")
+            store.epoch += 1
+            storing_more = asyncio.create_task(house.store(metrics=hits(time.time(), range(9))))
+            async with asyncio.timeout(10):
+                while known(itself(house.served.ports))["series"] is not None:  # noqa: ASYNC110
+                    await asyncio.sleep(0.01)
+            meanwhile = itself(house.served.ports)
+        again = await storing_more
+        await connection.close()
+
+    assert (told(meanwhile), known(meanwhile)["series"]) == ([], None)
+    assert known(again)["series"] == known(first)["series"] == 4
+    assert told(again) == told(first) != []
+
+
+async def test_steps_and_annotations_stand_among_what_is_stored(storing: OpenStoring) -> None:
+    """
+    The sums have every type of event, steps of requests and annotations too.
+    """
+    now = time.time()
+    trace = "4bf92f3577b34da6a3ce929d0e0e4736"
+    steps = [Span(now, "shop", trace, f"00f067aa0ba902b{n}", f"step {n}", 3.0) for n in range(2)]
+    async with storing() as house:
+        found = await house.store(spans=steps, annotations=[Annotation(now, "Deployed 1.2")])
+
+    parts = {part.name: part.value for part in term(found, "Stored").parts}
+    assert parts == {"span": 2, "annotation": 1}
+    assert known(found)["span_names"] == 2
+    assert off(found) == EXACT
+
+
+async def test_what_was_thinned_and_hidden_is_counted(serve: Serve) -> None:
+    """
+    How many steps were kept for their value, how many let go, and how many values were redacted;
+    where redaction is switched off, that is said.
+    """
+    async with serve() as served:
+        telemetry = served.ports.telemetry
+        telemetry.spans_kept.inc(17)
+        telemetry.spans_let_go.inc(11)
+        telemetry.redacted_values.inc(5)
+        found = itself(served.ports)
+    for part, name, value in (
+        ("store", "spans_kept", 17),
+        ("store", "spans_let_go", 11),
+        ("spool", "redacted", 5),
+    ):
+        one = fact(found, part, name)
+        assert (one.value, one.window, one.state) == (value, "since start", "ok")
+
+    async with serve(redact=settings.Redact(enabled=False)) as served:
+        one = fact(itself(served.ports), "spool", "redacted")
+    assert (one.value, one.note) == (None, "redaction is switched off")

@@ -38,7 +38,8 @@ async def test_nothing_without_a_token(
     Every route that shows anything asks for the token: pages lead to the form, the rest says 401.
     """
     path = route.path  # type: ignore[attr-defined]
-    for place, value in {"{chart}": "latency", "{trace_id}": "0" * 32}.items():
+    places = {"{chart}": "latency", "{trace_id}": "0" * 32, "{error_id}": "0"}
+    for place, value in places.items():
         path = path.replace(place, value)
     async with (
         serve(CLOSED) as served,

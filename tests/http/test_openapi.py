@@ -16,7 +16,8 @@ from openapi_spec_validator import OpenAPIV31SpecValidator
 from monitord.http.charts import CHARTS
 from monitord.http.openapi import document
 from monitord.http.routes import ROUTES
-from monitord.model import Request
+from monitord.model import Annotation, ErrorInfo, Log, Metric, Request, Span, StackFrame
+from monitord.store.fingerprint import fingerprint
 from tests.http.conftest import Served
 
 
@@ -61,6 +62,7 @@ def test_every_operation_has_its_own_name() -> None:
 
 TRACES = "/api/monitoring/advanced/traces"
 TRACE = "4bf92f3577b34da6a3ce929d0e0e4736"
+ERROR = ErrorInfo("ValueError", "no", [StackFrame("shop/a.py", 7, "buy")])
 ANSWERS = [
     "/api/monitoring/advanced/summary",
     "/api/monitoring/advanced/requests/exact",
@@ -70,6 +72,13 @@ ANSWERS = [
     *(f"/api/v1/charts/{name}?range=15m" for name in CHARTS),
     "/api/v1/metrics",
     "/api/v1/metrics?name=redis.keys&aggregate=max&attributes=target:main",
+    "/api/v1/series",
+    "/api/v1/traces",
+    f"/api/v1/traces/{TRACE}",
+    "/api/v1/errors",
+    f"/api/v1/errors/{fingerprint(ERROR)}",
+    "/api/v1/jobs",
+    "/api/v1/annotations",
     "/api/v1/logs?limit=2",
     "/api/v1/targets",
     "/healthz",
@@ -86,7 +95,14 @@ async def test_answers_are_as_documented(
     """
     stored.say("one", "two", "three")
     stored.answered(10.0, 20.0)
-    stored.offer([Request(time.time(), "shop", "GET", "/", 200, 1.0, TRACE)])
+    at, job = time.time(), {"job": "mail", "outcome": "success"}
+    stored.offer(
+        [Request(at, "shop", "GET", "/", 500, 1.0, TRACE, error=ERROR)],
+        [Log(at, "shop", "ERROR", "no", "shop", TRACE, error=ERROR)],
+        [Metric(at, "job.duration", 5.0, "shop", "histogram", "ms", job)],
+        spans=[Span(at, "shop", TRACE, "a" * 16, "buy", 1.0, "b" * 16, error=ERROR)],
+        annotations=[Annotation(at, "1.8.2", "shop", "deploy", attributes={"n": "1"})],
+    )
     stored.read("main", "redis")
     stored.sample("redis.keys", 12.0, target="main")
     await stored.settled()
@@ -97,7 +113,9 @@ async def test_answers_are_as_documented(
         found = await answer.json()
 
     templates = {f"/api/v1/charts/{name}": "/api/v1/charts/{chart}" for name in CHARTS}
-    templates[f"{TRACES}/{TRACE}"] = f"{TRACES}/{{trace_id}}"
+    for traces in (TRACES, "/api/v1/traces"):
+        templates[f"{traces}/{TRACE}"] = f"{traces}/{{trace_id}}"
+    templates[f"/api/v1/errors/{fingerprint(ERROR)}"] = "/api/v1/errors/{error_id}"
     bare = path.partition("?")[0]
     template = templates.get(bare, bare)
     schema = written["paths"][template]["get"]["responses"]["200"]["content"]["application/json"]

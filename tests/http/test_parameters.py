@@ -80,7 +80,11 @@ def test_default(parameter: Parameter[object], texts: list[str]) -> None:
             "target",
             "expected name:value pairs with commas between, 500 characters at most",
         ),
-        (AGGREGATE, "median", "expected one of avg, min, max, sum, last"),
+        (
+            AGGREGATE,
+            "median",
+            "expected one of avg, min, max, sum, last, p50, p95, p99",
+        ),
     ],
 )
 def test_refused(parameter: Parameter[object], text: str, rule: str) -> None:
