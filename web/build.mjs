@@ -18,7 +18,8 @@ const [place, former] = [join(here, "dist"), join(here, "node_modules", ".dist.o
 // Logical name -> source. The charts are an entry of their own so that the page can preload them.
 const ENTRIES = {
   "app.js": "src/app.js",
-  "itself.js": "src/itself.js",
+  "explorer.js": "src/explorer.js",
+  "figures.js": "src/figures.js",
   "charts.js": "src/charts/plot.js",
   "app.css": "src/app.css",
 };

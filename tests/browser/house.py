@@ -22,15 +22,31 @@ from monitord.intake.intake import Intake
 from monitord.intake.spool.spool import Spool, open_spool
 from monitord.intake.spool_metrics import SpoolMetrics
 from monitord.intake.window import Window
-from monitord.model import Batch, Log, Metric, Reading, Reason, Request
+from monitord.model import (
+    LISTS,
+    Batch,
+    Event,
+    Log,
+    Metric,
+    Reading,
+    Reason,
+    Request,
+    type_of,
+)
 from monitord.settings import PostgresTarget, RedisTarget, Secret, Settings, Store, Targets, Web
+from monitord.store.annotations import AnnotationReader
 from monitord.store.endpoint_stats import EndpointReader
+from monitord.store.errors import ErrorReader
+from monitord.store.jobs import JobReader
 from monitord.store.logs import LogReader
 from monitord.store.metrics import MetricReader
 from monitord.store.pool import open_pool
+from monitord.store.recent_traces import RecentTraces
 from monitord.store.request_events import RequestEvents
 from monitord.store.requests import RequestReader
+from monitord.store.series import SeriesReader
 from monitord.store.size_cap import StoreSize
+from monitord.store.traces import TraceReader
 from monitord.store.writer import Writer
 from monitord.telemetry import Telemetry
 
@@ -122,6 +138,13 @@ class House:
             )
         )
 
+    def events(self, *events: Event) -> None:
+        """Offer events of any type."""
+        lists: dict[str, list[Any]] = {}
+        for event in events:
+            lists.setdefault(LISTS[type_of(event)], []).append(event)
+        self.intake.offer(Batch(time.time(), **lists))
+
     def log(self, message: str, level: str = "INFO", **changes: Any) -> None:
         given = {"time": time.time(), "service": "shop", "logger": "shop.orders"} | changes
         self.intake.offer(Batch(time.time(), logs=[Log(level=level, message=message, **given)]))
@@ -195,24 +218,32 @@ async def opened(
         open_pool(Store(), dsn, settings.instance, telemetry) as store,
     ):
         telemetry.collect_from(SpoolMetrics(spool))
+        events, intake = RequestEvents(store), Intake(spool, window, bus)
         ports = Ports(
             settings=settings,
             window=window,
             bus=bus,
+            intake=intake,
             spool=spool,
             store=store,
             store_size=lambda: StoreSize(312 * MIB, settings.store.size_bytes, stuck=False),
             requests=RequestReader(store),
-            events=RequestEvents(store),
+            events=events,
             endpoints=EndpointReader(store),
             metrics=MetricReader(store),
             logs=LogReader(store),
+            traces=TraceReader(store, events),
+            recent_traces=RecentTraces(store),
+            errors=ErrorReader(store),
+            annotations=AnnotationReader(store),
+            series=SeriesReader(store),
+            jobs=JobReader(store),
             telemetry=telemetry,
             kpis=kpis.load(assets.folder("config") / "kpis.yaml"),
             assets=static.load(assets.folder("web/dist")),
             checks=dict,
         )
-        house = House(ports, spool, Intake(spool, window, bus))
+        house = House(ports, spool, intake)
         letters = DeadLetterFile(folder / "dead_letters.jsonl", telemetry)
         writing = asyncio.create_task(Writer(store, spool, telemetry, letters).run())
         try:

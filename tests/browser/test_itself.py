@@ -7,9 +7,13 @@ import time
 
 import pytest
 
+from msgspec.structs import replace
 from playwright.async_api import Browser, expect
 
+from monitord.http.server import WebServer
 from monitord.model import Batch, Log, Metric
+from monitord.store.dictionaries import Dictionaries
+from monitord.store.pool import Store
 from tests.browser.conftest import OpenHouse, Screenshot, Visit
 from tests.browser.house import House
 from tests.browser.test_layout import CUT, DESKTOP, FAINT, SHIFTS, TABLET
@@ -34,8 +38,8 @@ def listened(house: House) -> None:
     )
     telemetry.events.labels("http", "metric").inc(house.spool.figures.appended_events)
     telemetry.datagrams.inc(12_804)
-    telemetry.receive_buffer.set(32 * 1024**2)
     telemetry.kernel_drops.set(0)
+    telemetry.receive_buffer.set(32 * 1024**2)
     telemetry.lost.labels("shop")
     for kind, target in (("redis", "main"), ("postgres", "orders"), ("host", "host")):
         telemetry.scrapes.labels(kind, target, "up").inc(1_242)
@@ -56,9 +60,9 @@ def lose(house: House) -> None:
 async def house_in(house: House, state: str) -> None:
     if state != "fresh":
         house.fill()
+        listened(house)
         if state == "losses":
             lose(house)
-        listened(house)
     if state in ("full", "losses"):
         await house.stored()
 
@@ -195,3 +199,41 @@ async def test_reads_without_scripts(open_house: OpenHouse, chromium: Browser) -
         await context.close()
 
     assert sums[0] == sums[1] == sums[2] == sums[3] != "0"
+
+
+@pytest.mark.parametrize("size", [DESKTOP, TABLET, PHONE])
+@pytest.mark.parametrize("metric", ["http.requests", "<b>" + "x" * 240])
+async def test_names_that_are_full_are_read_whole(
+    open_house: OpenHouse, visit: Visit, screenshot: Screenshot, size: tuple[int, int], metric: str
+) -> None:
+    """
+    A metric with too many series is told in the banner and among the names, whatever it is called.
+    """
+    async with open_house() as house:
+        store = house.ports.store
+        assert isinstance(store, Store)
+        await store.ready()
+        names = Dictionaries(store)
+        users = [(("user_id", f"u{n}"), ("zone", f"z{n % 2}")) for n in range(2_100)]
+        await names.series.numbers([("shop", metric, "counter", "1", user) for user in users])
+        async with WebServer(replace(house.ports, names=names)) as server:
+            page = await visit(f"{server.url}itself", *size)
+            told = (
+                f"series of `{metric}` (shop): 2,000 of 2,000, most by label `user_id`"
+                " (2,000 values); what is beyond is counted under __overflow__"
+            )
+
+            await expect(page.locator(".banner-worst")).to_have_text(told)
+            fact = page.locator("#fact-names-series_full_0")
+            await expect(fact.locator("[data-value]")).to_have_text("2,000 of 2,000")
+            await expect(fact.locator(".mark")).to_have_text("Warning")
+            await expect(fact.locator(".small")).to_have_text(told)
+            known = page.locator("#fact-names-series [data-value]")
+            await expect(known).to_have_text("2,001")
+            await screenshot(page, f"itself-names-{len(metric)}", whole=True)
+            await page.locator(".pop summary").click()
+            await expect(page.locator(".problem")).to_contain_text(told)
+            assert await page.locator(".problem > span").evaluate_all(CUT) == []
+            assert await page.evaluate("document.documentElement.scrollWidth") <= size[0]
+            assert await page.locator(TEXTS).evaluate_all(CUT) == []
+            assert await page.evaluate(FAINT) == []

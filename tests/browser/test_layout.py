@@ -151,6 +151,25 @@ async def test_first_screen_holds_banner_cards_and_charts(house: House, visit: V
     await expect(page.locator("#log")).to_be_in_viewport(ratio=0.3)
 
 
+@pytest.mark.parametrize(
+    "path", ["", "itself", "traces", f"traces/{'a' * 32}", "metrics-explorer", "jobs"]
+)
+@pytest.mark.parametrize("size", [DESKTOP, TABLET, PHONE])
+async def test_every_page_is_reached_from_each(
+    empty_house: House, visit: Visit, path: str, size: tuple[int, int]
+) -> None:
+    """
+    No part of the head lies on another one: every link of it can be clicked.
+    """
+    page = await visit(f"{empty_house.url}{path}", *size)
+
+    links = page.locator(".pages a")
+    await expect(links).to_have_count(4)
+    for place in range(4):
+        await links.nth(place).click(trial=True)
+    assert await page.evaluate("document.documentElement.scrollWidth") <= size[0]
+
+
 @pytest.mark.parametrize("size", [DESKTOP, TABLET])
 async def test_nothing_moves(house: House, visit: Visit, size: tuple[int, int]) -> None:
     """

@@ -270,6 +270,7 @@ async def test_works_under_a_path_prefix(open_house: OpenHouse, visit: Visit) ->
 
         await expect(page.locator("[data-log] .line")).to_have_count(1)
         await expect(page.locator("#row-redis_clients [data-value]")).to_have_text("55")
+        await page.goto("about:blank")
 
 
 async def test_login(open_house: OpenHouse, visit: Visit, screenshot: Screenshot) -> None:

@@ -23,7 +23,7 @@ let lostSince = 0;
 
 // Unix seconds.
 function generated() {
-  return Number(document.querySelector("[data-banner]").dataset.generated);
+  return Number(document.querySelector("[data-generated]").dataset.generated);
 }
 
 function schedule() {
@@ -72,6 +72,7 @@ function failed(why) {
 
 function writeTitle() {
   const banner = document.querySelector("[data-banner]");
+  if (!banner) return; // a page without a verdict
   const count = Number(banner.dataset.problems);
   const sign = { critical: "✕", warning: "▲", unknown: "?" }[banner.dataset.banner];
   const words = count ? ` ${count} ${count === 1 ? "problem" : "problems"}` : "";

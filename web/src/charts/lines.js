@@ -27,6 +27,8 @@ const KNOWN = {
   swap: { colour: ROSE, dash: [2, 2], width: 1.25 },
 };
 
+const PLAIN = { colour: BLUE, dash: [], width: 1.5 };
+
 const FURTHER = [
   { colour: TEAL, dash: [], width: 1.5 },
   { colour: SAND, dash: [], width: 1.5 },
@@ -34,6 +36,12 @@ const FURTHER = [
   { colour: ROSE, dash: [6, 3], width: 1.5 },
   { colour: PALE, dash: [2, 2], width: 1.5 },
 ];
+
+// One look per series of a chart whose names mean nothing: the first the calmest, then each its own.
+export function further(series) {
+  const all = [PLAIN, ...FURTHER];
+  return series.map((_, place) => all[place % all.length]);
+}
 
 // One look per series of a chart; the same words of a second target get a further look.
 export function looks(series) {

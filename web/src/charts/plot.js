@@ -2,12 +2,12 @@
 // so it imports nothing of the page: how numbers and times are written is told by `axes`.
 
 import { LineChart } from "echarts/charts";
-import { GridComponent } from "echarts/components";
+import { GridComponent, MarkLineComponent } from "echarts/components";
 import { init, use } from "echarts/core";
 import { CanvasRenderer } from "echarts/renderers";
 
 
-use([LineChart, GridComponent, CanvasRenderer]);
+use([LineChart, GridComponent, MarkLineComponent, CanvasRenderer]);
 
 const LINE = "#30363d";
 const FAINT = "#21262d";
@@ -63,6 +63,54 @@ function line({ name, values }, place, look, times) {
   };
 }
 
+// More names than these would lie upon one another, and so would those nearer than so many pixels.
+const NAMED_MARKS = 6;
+const NAME_PX = 96;
+const NAME_CHARACTERS = 14;
+// At the instant of a mark, or so near, its whole name stands at the cross-hair.
+const NEAR_MARK_PX = 4;
+const WHOLE_CHARACTERS = 60;
+
+const short = (name, most) => (name.length > most ? `${name.slice(0, most - 1)}…` : name);
+
+// A name stands beside its line: on the right, or on the left where the plot ends; none without room.
+function markLabel(time, before, next, plot) {
+  const left = (plot.end - time) * plot.perSecond < NAME_PX;
+  const room = left ? time - before : next - time;
+  return { show: room * plot.perSecond >= NAME_PX, align: left ? "right" : "left", distance: [left ? 4 : -4, 0] };
+}
+
+// What people did, as lines from top to bottom, on a series of their own.
+function marked(marks, plot) {
+  const seen = marks.filter(({ time }) => time >= plot.start && time <= plot.end).sort((a, b) => a.time - b.time);
+  const named = seen.length <= NAMED_MARKS;
+  const data = seen.map(({ time, title }, place) => {
+    const label = markLabel(time, seen[place - 1]?.time ?? plot.start, seen[place + 1]?.time ?? Infinity, plot);
+    return { xAxis: time * 1000, name: title, label: { ...label, show: named && label.show } };
+  });
+  return {
+    id: "marks",
+    type: "line",
+    data: [],
+    silent: true,
+    markLine: {
+      animation: false,
+      silent: true,
+      symbol: "none",
+      label: {
+        position: "insideEnd",
+        rotate: 0,
+        verticalAlign: "top",
+        color: TEXT,
+        fontSize: 10,
+        formatter: ({ name }) => short(name, NAME_CHARACTERS),
+      },
+      lineStyle: { color: "#6e7681", type: [2, 2], width: 1 },
+      data,
+    },
+  };
+}
+
 const largest = (lists) => Math.max(0, ...lists.flat());
 
 // The limit of a value is drawn only where the value comes near it; else it would flatten the line.
@@ -84,7 +132,8 @@ const FIXED = {
   axisPointer: { triggerOn: "mousemove|click", animation: false },
 };
 
-function timeAxis(start, end, axes) {
+// `nameAt` gives what people did at an instant, or "".
+function timeAxis(start, end, axes, nameAt) {
   const span = (end - start) * 1000;
   return {
     type: "time",
@@ -108,7 +157,7 @@ function timeAxis(start, end, axes) {
         fontSize: 11,
         padding: [3, 5],
         margin: 4,
-        formatter: ({ value }) => axes.pointer(value, span),
+        formatter: ({ value }) => [axes.pointer(value, span), nameAt(value)].filter(Boolean).join("  "),
       },
     },
   };
@@ -148,17 +197,23 @@ export class Plot {
     this.chart.dispatchAction({ type: "updateAxisPointer", ...place });
   }
 
+  nameAt(at, marks, perSecond) {
+    const found = marks.filter(({ time }) => Math.abs(time - at / 1000) * perSecond <= NEAR_MARK_PX);
+    return short(found.map(({ title }) => title).join(", "), WHOLE_CHARACTERS);
+  }
+
   // `hidden` holds the names of the series that are switched off in the legend. Returns the names
   // of those that lie above the scale.
-  show(data, styles, hidden) {
+  show(data, styles, hidden, marks = []) {
     const seen = data.series.map((one) => ({ ...one, values: hidden.has(one.name) ? [] : one.values }));
+    const perSecond = (this.chart.getWidth() - FIXED.grid.left - FIXED.grid.right) / (data.end - data.start);
     const yAxis = valueAxis(topOf(seen, styles), data.unit, this.axes);
     this.chart.setOption(
       {
         useUTC: this.axes.isUtc(),
-        xAxis: timeAxis(data.start, data.end, this.axes),
+        xAxis: timeAxis(data.start, data.end, this.axes, (at) => this.nameAt(at, marks, perSecond)),
         yAxis,
-        series: seen.map((one, place) => line(one, place, styles[place], data.times)),
+        series: [...seen.map((one, place) => line(one, place, styles[place], data.times)), marked(marks, { ...data, perSecond })],
       },
       { replaceMerge: ["series"] },
     );

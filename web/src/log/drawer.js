@@ -21,8 +21,8 @@ async function copy(text, button) {
   }
 }
 
-// The trace id, to take away or to see every line of.
-function trace(id, search) {
+// The trace id: to take away, to see every line of, and all there is of it. Its moment makes that quick.
+function trace(id, at, search) {
   const button = element("button", { type: "button", "data-copy": "" }, icon("copy"), element("span", {}, "Copy"));
   button.addEventListener("click", () => copy(id, button));
   const lines = element("button", { type: "button", "data-trace": "" }, "Show its lines");
@@ -30,13 +30,15 @@ function trace(id, search) {
     drawer.close();
     search(id);
   });
-  return element("span", { class: "copyable" }, element("code", {}, oneLine(id)), button, lines);
+  const address = `${document.body.dataset.base}/traces/${encodeURIComponent(id)}?near=${Math.floor(at)}`;
+  const whole = element("a", { href: address, "data-whole": "" }, "All of this trace");
+  return element("span", { class: "copyable" }, element("code", {}, oneLine(id)), button, lines, whole);
 }
 
 function origin(entry, search) {
   const list = element("dl", { class: "facts" });
   const add = (name, value) => list.append(element("dt", {}, name), element("dd", {}, value));
-  if (entry.trace_id) add("Trace", trace(entry.trace_id, search));
+  if (entry.trace_id) add("Trace", trace(entry.trace_id, entry.time, search));
   for (const [name, value] of Object.entries({ Service: entry.service, Logger: entry.logger, Line: entry.id })) {
     if (value) add(name, oneLine(value));
   }
