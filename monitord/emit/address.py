@@ -4,10 +4,13 @@ from __future__ import annotations
 
 import logging
 import os
+import time
 
 from dataclasses import dataclass
 from typing import Literal
 from urllib.parse import urlsplit
+
+from monitord.emit.process_group import begun_at
 
 
 DEFAULT_PORT = 9125
@@ -46,25 +49,44 @@ class Address:
 
 @dataclass(frozen=True, slots=True)
 class Target:
-    """Everything the sender must know. Without an `address` nothing is sent and nothing kept."""
+    """
+    Everything the sender must know. Without an `address` nothing is sent and nothing kept.
+
+    A `version` is what began to run at `since`, in Unix seconds, in a process group that began at
+    `group_since`.
+    """
 
     address: Address | None
     service: str
     token: str | None = None
+    version: str | None = None
+    since: float = 0.0
+    group_since: float = 0.0
 
 
-def target(address: str | None, service: str | None, token: str | None) -> Target:
+def target(
+    address: str | None, service: str | None, token: str | None, version: str | None = None
+) -> Target:
     """
-    Fill what is not given from MONITORD_ADDRESS, MONITORD_SERVICE and MONITORD_TOKEN.
+    Fill what is not given from MONITORD_ADDRESS, MONITORD_SERVICE, MONITORD_TOKEN and
+    MONITORD_VERSION; OTEL_SERVICE_VERSION will do for the last.
 
     Raises ValueError: the argument `address` is not an address. A mistake in the environment is
     logged instead and switches the emitter off: monitoring never stops an application.
     """
+    since = time.time()
     return Target(
         parse(address) if address is not None else _from_environment(),
         service or os.environ.get("MONITORD_SERVICE") or DEFAULT_SERVICE,
         token or os.environ.get("MONITORD_TOKEN") or None,
+        version or _version() or None,
+        since,
+        begun_at() or since,
     )
+
+
+def _version() -> str | None:
+    return os.environ.get("MONITORD_VERSION") or os.environ.get("OTEL_SERVICE_VERSION")
 
 
 def parse(text: str) -> Address | None:

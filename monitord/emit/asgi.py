@@ -10,18 +10,14 @@ from monitord.emit.default import default
 from monitord.emit.emitter import Emitter
 from monitord.emit.failure import Failure, capture
 from monitord.emit.route import UNMATCHED, Labels, Scope
-from monitord.emit.trace import join, joined, random_bits, trace_id
+from monitord.emit.trace import Joined, hung, inner, join, joined, random_bits, trace_id
+from monitord.emit.visit import CLIENT_CLOSED, EXCLUDED
 
 
 Message = MutableMapping[str, Any]
 Receive = Callable[[], Awaitable[Message]]
 Send = Callable[[Message], Awaitable[None]]
 App = Callable[[Scope, Receive, Send], Awaitable[None]]
-
-EXCLUDED = ("/healthz", "/readyz", "/livez", "/metrics", "/favicon.ico")
-
-# nginx' number for a request whose client left before the answer.
-CLIENT_CLOSED = 499
 
 ANSWER_HEADER = b"x-trace-id"
 
@@ -76,13 +72,16 @@ class MonitordMiddleware:
         # Two comparisons are cheaper than one look into a set: new bytes must be hashed first.
         for name, _ in scope["headers"]:
             if name == b"traceparent" or name == b"x-trace-id":
-                span = join(scope["headers"])
+                part = join(scope["headers"])
                 break
         else:
-            span = None
-        if span is not None:
-            joined.set(span)
-            exchange.trace, exchange.span = span.trace_id, span.span_id
+            part = None
+        if part is not None:
+            outer = joined.get(), inner.get()
+            joined.set(part)
+            inner.set(None)  # a span of the same trace around this call is the caller's
+            exchange.joined = part
+            exchange.trace, exchange.span = part.trace_id, part.span_id
         else:
             # new_trace, without the calls; the same as span id means the trace's first span.
             exchange.trace = exchange.span = self._bits(128).to_bytes(16, "big").hex()
@@ -96,10 +95,15 @@ class MonitordMiddleware:
             if not exchange.recorded:
                 exchange.returned()
         finally:
-            try:  # noqa: SIM105 - suppress() costs 0.3 us
+            try:
                 trace_id.reset(token)
+                if part is not None:
+                    joined.set(outer[0])
+                    inner.set(outer[1])
             except ValueError:
                 pass  # a coroutine thrown away is closed in another context than it ran in
+            if hung:
+                hung.pop(exchange.span, None)  # of background tasks, after the answer
 
 
 class Exchange:
@@ -109,6 +113,7 @@ class Exchange:
         "emitter",
         "ended",
         "gone",
+        "joined",
         "label",
         "log_errors",
         "path",
@@ -130,7 +135,8 @@ class Exchange:
     server_receive: Receive
     server_send: Send
     trace: str
-    span: str
+    span: str  # the very trace unless another began it
+    joined: Joined  # unset then
     started: float  # by perf_counter, as `ended`, which is 0 until the last byte is sent
     ended: float
     status: int  # 0 until the answer starts
@@ -203,6 +209,9 @@ class Exchange:
             label = self.label(scope, self.path, status)
         except Exception:  # noqa: BLE001 - a framework's scope may hold anything
             label = UNMATCHED
-        self.emitter.request(
-            scope["method"], label, status, duration_ms, self.trace, self.span, error
-        )
+        method, trace = scope["method"], self.trace
+        self.emitter.request(method, label, status, duration_ms, trace, self.span, error)
+        # Nearly all are through here: a span of their own costs more than all the rest.
+        if self.span is not trace or (hung and trace in hung):
+            part = self.joined if self.span is not trace else None
+            self.emitter.served(method, label, status, duration_ms, trace, part)

@@ -72,8 +72,21 @@ class Datagrams:
         self._socket: socket.socket | None = None
         self._opened_at = 0.0
         self._failures = 0
+        self._addresses = 1
 
     def send(self, data: bytes, key: str = "") -> int:
+        """Send to the name's first address that listens, if that is known at once."""
+        tried, self._addresses = 0, 1
+        while True:
+            fresh = self._socket is None
+            try:
+                return self._send(data)
+            except Later:
+                tried += 1
+                if not fresh or tried >= self._addresses:
+                    raise
+
+    def _send(self, data: bytes) -> int:
         try:
             sock = self._open()
             sock.send(data)
@@ -108,6 +121,7 @@ class Datagrams:
             return self._socket
         self.close()
         found = socket.getaddrinfo(self._address.host, self._address.port, type=socket.SOCK_DGRAM)
+        self._addresses = len(found)
         family, kind, protocol, _, where = found[self._failures % len(found)]
         sock = socket.socket(family, kind, protocol)
         try:

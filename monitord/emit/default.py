@@ -14,7 +14,11 @@ def default() -> Emitter:
 
 
 def configure(
-    address: str | None = None, service: str | None = None, token: str | None = None
+    address: str | None = None,
+    service: str | None = None,
+    token: str | None = None,
+    version: str | None = None,
+    spans: float | None = None,
 ) -> Emitter:
     """
     Say where the default emitter sends and under which name; may be called at any time.
@@ -22,5 +26,5 @@ def configure(
     Raises ValueError: `address` is given and is none.
     """
     emitter = default()
-    emitter.configure(address, service, token)
+    emitter.configure(address, service, token, version, spans)
     return emitter

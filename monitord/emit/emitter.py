@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Mapping
+from collections.abc import Mapping, MutableMapping
 from time import time as now
 from typing import Any
 
@@ -11,6 +11,8 @@ from monitord.emit.address import target
 from monitord.emit.encode import Encoder
 from monitord.emit.failure import Failure, capture
 from monitord.emit.pump import EXIT_S, Pump
+from monitord.emit.spans import Kind, Span, Spans, Unrecorded
+from monitord.emit.trace import Joined, unhang
 
 
 LIMIT = 16_384
@@ -36,17 +38,22 @@ class Emitter:
         service: str | None = None,
         token: str | None = None,
         *,
+        version: str | None = None,
+        spans: float = 1.0,
         limit: int = LIMIT,
         flush_every: float = FLUSH_EVERY_S,
         report_every: float = REPORT_EVERY_S,
     ) -> None:
         """
-        `flush_every` and `report_every` are seconds; what is not given comes from MONITORD_ADDRESS,
-        MONITORD_SERVICE and MONITORD_TOKEN.
+        `spans` is the share of traces whose spans are recorded, `flush_every` and `report_every`
+        are seconds; what is not given comes from MONITORD_ADDRESS, MONITORD_SERVICE,
+        MONITORD_TOKEN and MONITORD_VERSION. With a `version` each process marks a deploy.
 
         Raises ValueError: `address` is given and is none.
         """
-        self._pump = Pump(target(address, service, token), limit, flush_every, report_every)
+        aim = target(address, service, token, version)
+        self._pump = Pump(aim, limit, flush_every, report_every)
+        self._spans = Spans(self._pump, spans)
 
     def request(
         self,
@@ -101,7 +108,7 @@ class Emitter:
         if error is not None and isinstance(error, BaseException):
             error = capture(error)
         if trace_id is None:
-            trace_id, span_id = trace.trace_id.get(), span_id or trace.span_id()
+            trace_id, span_id = trace.here(), span_id or trace.span_id()
         self._pump.put(
             (
                 _log,
@@ -134,6 +141,57 @@ class Emitter:
         at = now() if time is None else time
         self._pump.put((_metric, at, name, kind, value, unit, plain.labels(attributes), id))
 
+    def span(
+        self,
+        name: str,
+        kind: Kind = "internal",
+        attributes: Mapping[str, Any] | None = None,
+    ) -> Span | Unrecorded:
+        """
+        Return a context manager that records its block as a step of the trace.
+
+        Where there is no trace yet, one begins. `name` is one of a few (`charge card`); what
+        differs each time is an attribute.
+        """
+        return self._spans.begin(name, kind, attributes)
+
+    def record_span(
+        self,
+        name: str,
+        kind: Kind,
+        began_ns: int,
+        attributes: Mapping[str, Any] | None = None,
+        error: BaseException | Failure | None = None,
+    ) -> None:
+        """Record a step that ends now, without a block; it began at `began_ns`, by perf_counter."""
+        self._spans.record(name, kind, began_ns, attributes, error)
+
+    def served(
+        self,
+        method: str,
+        route: str,
+        status: int,
+        duration_ms: float,
+        trace_id: str,
+        part: Joined | None,
+    ) -> None:
+        """
+        Record the span of a request just recorded, where one is needed; for middleware.
+
+        It is where spans hang on the request, and where another service's span has called it:
+        `part` is the request's in a trace that began elsewhere.
+        """
+        if unhang(trace_id, part) or (part is not None and part.caller is not None):
+            self._spans.server(method, route, status, duration_ms, trace_id, part)
+
+    def inject(self, headers: MutableMapping[str, str]) -> None:
+        """Add `traceparent`, and `tracestate` if one came in, to those of an outgoing request."""
+        headers.update(self._spans.headers())
+
+    def traceparent(self) -> str | None:
+        """Return the `traceparent` an outgoing request should carry, None outside a trace."""
+        return self._spans.headers().get("traceparent")
+
     def count(
         self, name: str, value: float = 1, attributes: Mapping[str, str] | None = None
     ) -> None:
@@ -152,20 +210,29 @@ class Emitter:
         return {reason: count for reason, count in self._pump.lost.copy().items() if count}
 
     def configure(
-        self, address: str | None = None, service: str | None = None, token: str | None = None
+        self,
+        address: str | None = None,
+        service: str | None = None,
+        token: str | None = None,
+        version: str | None = None,
+        spans: float | None = None,
     ) -> None:
         """
-        Send to another place or under another name from now on.
+        Send to another place, under another name, or another share of spans from now on.
 
         Raises ValueError: `address` is given and is none.
         """
-        self._pump.aim(target(address, service, token))
+        self._pump.aim(target(address, service, token, version))
+        if spans is not None:
+            self._spans = Spans(self._pump, spans)
 
-    def flush(self, timeout: float = 1.0) -> bool:
+    def flush(self, timeout: float = 1.0, once: bool = False) -> bool:
         """
         Wait up to `timeout` seconds until everything recorded before is handed over; say if it was.
+
+        With `once`, come back as soon as an attempt has failed.
         """
-        return self._pump.flush(timeout)
+        return self._pump.flush(timeout, once)
 
     def close(self, timeout: float = EXIT_S) -> None:
         """Send what waits, for at most `timeout` seconds, and record nothing more."""

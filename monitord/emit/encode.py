@@ -8,11 +8,13 @@ from __future__ import annotations
 
 import math
 
+from hashlib import sha256
 from json import JSONEncoder
 from typing import Any
 
 from monitord.emit.failure import Failure, Sources
-from monitord.emit.plain import NAME_CHARS, text
+from monitord.emit.plain import NAME_CHARS, fields, text
+from monitord.emit.route import UNMATCHED
 from monitord.emit.trace import first_span
 
 
@@ -22,6 +24,7 @@ METHODS = frozenset(
     {"GET", "HEAD", "POST", "PUT", "PATCH", "DELETE", "OPTIONS", "TRACE", "CONNECT", "QUERY"}
 )
 KINDS = frozenset({"gauge", "counter", "histogram"})
+SPAN_KINDS = frozenset({"internal", "server", "client", "producer", "consumer"})
 LEVELS = {
     "TRACE": "DEBUG",
     "DEBUG": "DEBUG",
@@ -40,6 +43,8 @@ UNIT_CHARS = 63
 ID_CHARS = 128
 LONGEST_MS = 86_400_000.0
 INF = math.inf
+# Processes that begin within the same so many seconds of the clock are of one deploy.
+DEPLOY_S = 600.0
 CACHED_LABELS = 4_096
 
 _json = JSONEncoder(ensure_ascii=False, allow_nan=False, separators=(",", ":")).encode
@@ -104,6 +109,65 @@ class Encoder:
             + f"{self._rest(None, None, id, None)}}}\n"
         )
 
+    def span(self, event: Event) -> str:
+        _, time, trace, own, parent, name, kind, began_ns, ended_ns, attributes, error = event
+        if kind not in SPAN_KINDS or not -INF < time < INF:
+            raise Invalid(f"kind {kind!r}, time {time!r}")
+        extra = f',"attributes":{_json(fields(attributes))}' if attributes else ""
+        return (
+            self._step(time, trace, own, parent, kind, (ended_ns - began_ns) / 1e6)
+            + f',"name":{self._labels.get(name) or self._label(name)}'
+            + ("" if error is None else ',"status":"error"')
+            + f"{extra}{self._rest(None, None, None, error)}}}\n"
+        )
+
+    def server(self, event: Event) -> str:
+        """Write the span of a request, whose own line tells of its error."""
+        _, time, trace, own, parent, method, route, status, duration_ms = event
+        verb = method if method in METHODS else _method(method)
+        attributes = f'"http.request.method":"{verb}","http.response.status_code":{status:d}'
+        if (short := text(route, NAME_CHARS - 10)) != UNMATCHED:
+            attributes += f',"http.route":{_json(short)}'
+        return (
+            self._step(time, trace, own, parent, "server", duration_ms)
+            + f',"name":{_json(f"{verb} {short}")}'
+            + (',"status":"error"' if status >= 500 else "")
+            + f',"attributes":{{{attributes}}}}}\n'
+        )
+
+    def _step(
+        self,
+        time: float,
+        trace: str,
+        own: int | str,
+        parent: int | str | None,
+        kind: str,
+        duration_ms: float,
+    ) -> str:
+        named = _identity(trace, 32)
+        if named is None:
+            raise Invalid(f"trace_id {trace!r}")
+        above = f',"parent_id":"{span_hex(parent)}"' if parent is not None else ""
+        return (
+            f'{{"type":"span","time":{time:.6f},"service":{self._service},'
+            f'"trace_id":"{named}","span_id":"{span_hex(own)}"{above},"kind":"{kind}",'
+            f'"duration_ms":{min(max(duration_ms, 0.0), LONGEST_MS):.4f}'
+        )
+
+    def deploy(self, event: Event) -> str:
+        """
+        Write the mark of a version that began to run: one for all processes of a deploy, which
+        begin within minutes. The daemon knows an id for a day, and a roll back comes sooner.
+        """
+        _, time, service, version, group_since = event
+        title = text(version, NAME_CHARS)
+        about = f"{service}\0{title}\0{group_since // DEPLOY_S:.0f}"
+        digest = sha256(about.encode("utf-8", "replace")).hexdigest()
+        return (
+            f'{{"type":"annotation","time":{time:.6f},"service":{self._service},'
+            f'"kind":"deploy","title":{_json(title)},"id":"{digest[:32]}"}}\n'
+        )
+
     def _label(self, label: str) -> str:
         """Return the label as JSON, remembered under its short form: a service has few of them."""
         short = text(label, NAME_CHARS)
@@ -131,6 +195,11 @@ class Encoder:
         if error is not None:
             rest += f',"error":{_json(self._sources.written(error))}'
         return rest
+
+
+def span_hex(span: int | str) -> str:
+    """Return a span id as text; those of our own spans are numbers until they are written."""
+    return f"{span:016x}" if isinstance(span, int) else span
 
 
 def level_name(level: str | int) -> str:

@@ -15,16 +15,32 @@ from monitord.emit.plain import ERROR_CHARS, text
 
 FIRST_FRAMES = 10
 LAST_FRAMES = 30
+# Callers looked at, and how many of the application's own among them are told.
+MOST_CALLERS = 200
+OWN_CALLERS = 20
 SOURCE_CHARS = 200
 CACHED_LINES = 4_096
 
 
+# Where this package lies: its frames are nobody's own.
+OURS = os.path.join(os.path.dirname(os.path.abspath(__file__)), "")
+
+# (file, line, function)
+Place = tuple[str, int, str]
+
+
 class Failure(NamedTuple):
-    """Type, message and (file, line, function) of each frame; holds no frame and no local."""
+    """
+    Type, message and the place of each frame; holds no frame and no local.
+
+    `callers` are the places around the frame that caught it: an exception is the same one wherever
+    on its way it was caught, by a span deep within or by the middleware around all.
+    """
 
     type: str
     message: str
-    frames: tuple[tuple[str, int, str], ...]
+    frames: tuple[Place, ...]
+    callers: tuple[Place, ...] = ()
 
 
 def capture(error: BaseException, skip: int = 0) -> Failure:
@@ -40,12 +56,26 @@ def capture(error: BaseException, skip: int = 0) -> Failure:
     name = kind.__qualname__
     if kind.__module__ not in ("builtins", "__main__"):
         name = f"{kind.__module__}.{name}"
-    return Failure(name, text(error, ERROR_CHARS), _frames(error.__traceback__, skip))
+    traceback = error.__traceback__
+    return Failure(
+        name, text(error, ERROR_CHARS), _frames(traceback, skip), tuple(_callers(traceback))
+    )
 
 
-def _frames(traceback: TracebackType | None, skip: int) -> tuple[tuple[str, int, str], ...]:
-    first: list[tuple[str, int, str]] = []
-    last: deque[tuple[str, int, str]] = deque(maxlen=LAST_FRAMES)
+def _callers(traceback: TracebackType | None) -> deque[Place]:
+    """Return who called the frame a traceback begins in, outermost first."""
+    found: deque[Place] = deque()
+    frame = traceback.tb_frame.f_back if traceback is not None else None
+    while frame is not None and len(found) < MOST_CALLERS:
+        code = frame.f_code
+        found.appendleft((code.co_filename, frame.f_lineno, code.co_qualname))
+        frame = frame.f_back
+    return found
+
+
+def _frames(traceback: TracebackType | None, skip: int) -> tuple[Place, ...]:
+    first: list[Place] = []
+    last: deque[Place] = deque(maxlen=LAST_FRAMES)
     while traceback is not None:
         if skip > 0:
             skip -= 1
@@ -71,11 +101,27 @@ class Sources:
         return {
             "type": text(failure.type, SOURCE_CHARS),
             "message": failure.message,
-            "frames": [self._frame(*frame) for frame in failure.frames],
+            "frames": [self._frame(*frame) for frame in (*self._own(failure), *failure.frames)],
         }
 
+    def _own(self, failure: Failure) -> list[Place]:
+        """
+        Return the callers in the application's own functions.
+
+        A server's and a loop's say nothing, nor does the script that began it all.
+        """
+        own = [
+            one
+            for one in failure.callers
+            if one[2] != "<module>" and not one[0].startswith("<") and self._known(one[0])[1]
+        ]
+        return own[-OWN_CALLERS:]
+
+    def _known(self, file: str) -> tuple[str, bool]:
+        return self._files.get(file) or self._file(file)
+
     def _frame(self, file: str, line: int, function: str) -> dict[str, Any]:
-        path, in_app = self._files.get(file) or self._file(file)
+        path, in_app = self._known(file)
         return {
             "path": path,
             "line": line,
@@ -88,7 +134,7 @@ class Sources:
         """Return the path as it is imported (`shop/orders.py`) and whether it is the user's own."""
         root = next((root for root in reversed(self._roots) if file.startswith(root)), "")
         foreign = (
-            file.startswith(("<frozen", self._standard))
+            file.startswith(("<frozen", self._standard, OURS))
             or f"{os.sep}site-packages{os.sep}" in file
             or f"{os.sep}dist-packages{os.sep}" in file
         )

@@ -14,7 +14,8 @@ from monitord.emit.envelope import Envelope
 
 FIRST_PAUSE_S = 0.1
 LONGEST_PAUSE_S = 5.0
-WAITING_BYTES = 1_048_576
+# In each of two lanes, beside an open parcel: together less than 2 MB.
+WAITING_BYTES = 720_896
 KEY_BYTES = 16
 
 # Why an event did not reach the daemon; the `reason` of monitord.emit.dropped.
@@ -87,6 +88,18 @@ class Lane:
         self._sealed.append(parcel)
         self._sealed_bytes += len(parcel.data)
         while self._sealed_bytes > WAITING_BYTES and len(self._sealed) > 1:
+            self._lost[UNREACHABLE] += self._take()
+
+    def flush(self, now: float) -> None:
+        """Send everything, the open parcel too; what cannot be sent goes on filling it."""
+        if self.push(now):
+            self.seal()
+            self.push(now)
+
+    def abandon(self) -> None:
+        """Count what waits as lost: nobody will send it any more."""
+        self.seal()
+        while self._sealed:
             self._lost[UNREACHABLE] += self._take()
 
     def tell(self) -> None:

@@ -28,6 +28,7 @@ CHARS = 65_536
 DEPTH = 8
 
 ELLIPSIS = "…"
+SCALARS = frozenset({str, int, float, bool, type(None)})
 
 # What JavaScript's BigInt, PostgreSQL and msgspec all read as an integer.
 INTEGERS = range(-(2**63), 2**63)
@@ -60,6 +61,21 @@ def labels(values: Mapping[Any, Any] | None) -> dict[str, str]:
     except Exception:  # noqa: BLE001 - as above
         return {"attributes": _unshown(values)}
     return {text(key, KEY_CHARS): text(value, NAME_CHARS) for key, value in items}
+
+
+def scalars(values: Mapping[Any, Any]) -> dict[str, Any]:
+    """Return what `fields` does, sooner where all is short text and numbers, as spans have it."""
+    try:
+        for key, value in values.items():
+            kind = type(value)
+            if kind is str:
+                if len(value) > VALUE_CHARS:
+                    return fields(values)
+            elif kind not in SCALARS or type(key) is not str:
+                return fields(values)
+        return dict(values) if len(values) <= ENTRIES else fields(values)
+    except Exception:  # noqa: BLE001 - as above
+        return fields(values)
 
 
 class _Copy:

@@ -10,7 +10,7 @@ from typing import Any
 from monitord.emit.default import default
 from monitord.emit.emitter import Emitter
 from monitord.emit.event_dict import told
-from monitord.emit.trace import trace_id
+from monitord.emit.trace import here
 
 
 class MonitordProcessor:
@@ -27,7 +27,7 @@ class MonitordProcessor:
     def __call__(
         self, logger: Any, method_name: str, event_dict: MutableMapping[str, Any]
     ) -> MutableMapping[str, Any]:
-        trace = trace_id.get()
+        trace = here()
         if trace is not None:
             event_dict.setdefault("trace_id", trace)
         if not getattr(self._busy, "now", False):
@@ -49,5 +49,5 @@ class MonitordProcessor:
             logger=event_dict.get("logger") or getattr(logger, "name", None) or "",
             fields=fields,
             error=error,
-            trace_id=named if isinstance(named, str) and named != trace_id.get() else None,
+            trace_id=named if isinstance(named, str) and named != here() else None,
         )

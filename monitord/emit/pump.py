@@ -13,15 +13,19 @@ import weakref
 
 from collections import Counter, deque
 from collections.abc import Callable
+from dataclasses import replace
 
 from monitord.emit.address import Target
 from monitord.emit.encode import Event
-from monitord.emit.sender import BUFFER_FULL, MARK, Sender
+from monitord.emit.sender import BUFFER_FULL, MARK, Asked, Sender
 
 
 EXIT_S = 1.0
 # After the system refused a thread.
 RESTART_AFTER_S = 5.0
+
+# A worker forked later than this after the start, in place of another, is no deploy.
+SETTLED_S = 3_600.0
 
 INTERNAL = "internal"
 
@@ -42,6 +46,7 @@ class Pump:
     _deadline: float
     _drop: Callable[[], int]
     _drops_seen: int
+    _told: Counter[str]
     _thread: threading.Thread | None
     _sender: Sender | None
     _start_at: float
@@ -64,6 +69,7 @@ class Pump:
         self.buffer = deque()
         self.room = 0
         self.lost = Counter()
+        self._told = Counter()
         self._closed = False
         self._deadline = 0.0
         # Counted by a C call, which is atomic without a lock; `_turn` reads it by calling it.
@@ -74,6 +80,11 @@ class Pump:
         self._start_at = 0.0
         self._starting = threading.Lock()
         self._wake = threading.Event()
+
+    @property
+    def taking(self) -> bool:
+        """Whether what is put has anywhere to go."""
+        return not self._closed and self._target.address is not None
 
     def put(self, event: Event) -> None:
         if len(self.buffer) < self.room:
@@ -97,14 +108,18 @@ class Pump:
         self._target = target
         self.room = 0
 
-    def flush(self, timeout_s: float) -> bool:
-        """Wait until all that was recorded before is handed over; say if it was."""
+    def flush(self, timeout_s: float, once: bool = False) -> bool:
+        """
+        Wait until all that was recorded before is handed over; say if it was.
+
+        With `once` a single attempt is waited for.
+        """
         if self._thread is None or self._closed:
             return not self.buffer
-        sent = threading.Event()
-        self.buffer.append((MARK, sent))
+        asked = Asked(once, time.monotonic() + timeout_s)
+        self.buffer.append((MARK, asked))
         self._wake.set()
-        return sent.wait(timeout_s)
+        return asked.told.wait(timeout_s) and asked.sent
 
     def close(self, timeout_s: float = EXIT_S) -> None:
         """Send what waits, for at most `timeout_s`, and take nothing more."""
@@ -183,7 +198,7 @@ class Pump:
             return sender
         self._finish(sender, deque(), time.monotonic() + EXIT_S)
         self._sender = (
-            Sender(target, target.address, self.lost, self._limit, self._report_every_s)
+            Sender(target, target.address, self.lost, self._told, self._report_every_s)
             if target.address is not None
             else None
         )
@@ -192,11 +207,17 @@ class Pump:
     def forked(self) -> None:
         """In the child: the sockets are the parent's; the thread and the events stayed there."""
         if self._sender is not None:
-            self._sender.close()
+            _left.append(self._sender)
+        if time.time() - self._target.since > SETTLED_S:
+            self._target = replace(self._target, version=None)
         self._begin()
 
 
 _pumps: weakref.WeakSet[Pump] = weakref.WeakSet()
+
+# The senders of a process this one was forked from. Their thread may have been in the middle of a
+# read, and holds its lock for ever here: who closes them, or lets go of them, would wait for it.
+_left: list[Sender] = []
 
 
 @functools.cache

@@ -70,6 +70,10 @@ class Labels:
             return UNMATCHED
         return self._paths.get(path) or self._of_path(path, status)
 
+    def of_path(self, path: str, status: int) -> str:
+        """Name a request of which nothing but its path is known."""
+        return UNMATCHED if status == 404 else self._paths.get(path) or self._of_path(path, status)
+
     def _named(self, scope: Scope) -> str | None:
         try:
             return self._own(scope) if self._own is not None else None

@@ -13,7 +13,7 @@ from monitord.emit.address import Address, Target
 from monitord.emit.carrier import Datagrams, Later, Posts, Refused
 from monitord.emit.encode import Encoder, Event
 from monitord.emit.envelope import Envelope
-from monitord.emit.lane import UNREACHABLE, Lane
+from monitord.emit.lane import Lane
 
 
 POST_BYTES = 262_144
@@ -25,12 +25,26 @@ INVALID = "invalid"
 MARK = None
 
 
+class Asked:
+    """Who waits to hear, until `deadline`, whether all was sent; with `once` of one attempt."""
+
+    def __init__(self, once: bool, deadline: float) -> None:
+        self.once = once
+        self.deadline = deadline
+        self.sent = False
+        self.told = threading.Event()
+
+    def tell(self, sent: bool) -> None:
+        self.sent = sent
+        self.told.set()
+
+
 class Sender:
     """
     Drains a buffer towards one address. Used by one thread at a time.
 
-    While the daemon cannot be reached nothing is encoded: the buffer keeps its newest events, and
-    when it is half full the oldest are counted as lost.
+    While the daemon cannot be reached the newest events wait, encoded, in lanes that are bounded
+    in bytes; the oldest are counted as lost.
     """
 
     def __init__(
@@ -38,14 +52,16 @@ class Sender:
         target: Target,
         address: Address,
         lost: Counter[str],
-        limit: int,
+        told: Counter[str],
         report_every_s: float,
     ) -> None:
-        """`lost` is the emitter's count by reason, which outlives this sender."""
+        """
+        `lost` is the emitter's count by reason, `told` what a daemon has been told of it; both
+        outlive this sender.
+        """
         self.target = target
         self._lost = lost
-        self._told = lost.copy()
-        self._keep = limit // 2
+        self._told = told
         self._every_s = report_every_s
         self._report_at = time.monotonic() + report_every_s
         self._pid = str(os.getpid())
@@ -57,32 +73,40 @@ class Sender:
         if address.scheme == "udp":
             size = address.datagram_bytes
             self._main = Lane(Datagrams(address), size, self._lost, self._envelope)
+        if target.version:
+            since, group_since = target.since, target.group_since
+            mark = (Encoder.deploy, since, target.service, target.version, group_since)
+            self._write(mark, acknowledged=True)
 
     def turn(self, buffer: deque[Event], now: float) -> None:
         """Send what waits, as far as the daemon takes it. `now` is monotonic seconds."""
-        if not self._main.push(now):
-            self._shed(buffer)
-            return
-        if now >= self._report_at:
+        if self._main.push(now) and now >= self._report_at:
             self._report()
             self._report_at = now + self._every_s
         marks = self._drain(buffer, now)
         self._flush(now)
-        if self._main.empty and self._large.empty:
-            for mark in marks:
-                mark.set()
-        else:
-            buffer.extendleft((MARK, mark) for mark in reversed(marks))
+        sent = self._main.empty and self._large.empty
+        for mark in reversed(marks):
+            if sent or mark.once:
+                mark.tell(sent)
+            elif now < mark.deadline:
+                buffer.appendleft((MARK, mark))
 
     def finish(self, buffer: deque[Event], deadline: float) -> None:
-        """Try once to send everything, however long it has failed, by `deadline`; then close."""
+        """
+        Try once to send everything, however long it has failed, by `deadline`; then close.
+
+        What is left counts as lost, though of a post without an answer nobody knows.
+        """
         now = time.monotonic()
         self._posts.timeout_s = max(0.05, deadline - now)
         self._main.retry_at = self._large.retry_at = 0.0
         self.turn(buffer, now)
-        self._report()
-        self._flush(now)
+        if self._main.empty and self._large.empty:
+            self._report_at_last(now)
         self._conclude()
+        self._main.abandon()
+        self._large.abandon()
         self.close()
 
     def close(self) -> None:
@@ -90,14 +114,14 @@ class Sender:
         self._main.carrier.close()
         self._large.carrier.close()
 
-    def _drain(self, buffer: deque[Event], now: float) -> list[threading.Event]:
-        marks: list[threading.Event] = []
+    def _drain(self, buffer: deque[Event], now: float) -> list[Asked]:
+        marks: list[Asked] = []
         for _ in range(len(buffer)):
             event = buffer.popleft()
             if event[0] is MARK:
                 marks.append(event[1])
-            elif self._write(event) and not self._main.push(now):
-                break
+            elif self._write(event):
+                self._main.push(now)
         return marks
 
     def _write(self, event: Event, acknowledged: bool = False) -> bool:
@@ -112,15 +136,17 @@ class Sender:
         return self._main.add(line)
 
     def _flush(self, now: float) -> None:
-        self._main.seal()
-        self._main.push(now)
-        self._large.seal()
-        self._large.push(now)
+        self._main.flush(now)
+        self._large.flush(now)
 
-    def _shed(self, buffer: deque[Event]) -> None:
-        while len(buffer) > self._keep:
-            if buffer.popleft()[0] is not MARK:
-                self._lost[UNREACHABLE] += 1
+    def _report_at_last(self, now: float) -> None:
+        """Tell of losses once more; who cannot be told now leaves it to another sender."""
+        told = self._told.copy()
+        self._report()
+        self._flush(now)
+        if not self._large.empty:
+            self._told.clear()
+            self._told.update(told)
 
     def _report(self) -> None:
         """

@@ -13,9 +13,9 @@ import random
 import re
 
 from collections.abc import Callable, Iterable, Iterator
-from contextlib import contextmanager
+from contextlib import contextmanager, suppress
 from contextvars import ContextVar
-from typing import NamedTuple
+from typing import NamedTuple, Protocol
 
 
 # New traces are marked "sampled": everything is kept.
@@ -30,17 +30,53 @@ _plain_id = re.compile(
 ).fullmatch
 
 
-class Span(NamedTuple):
-    """This process's part in a trace that began elsewhere; flags and state travel on unchanged."""
+class Joined(NamedTuple):
+    """
+    This process's part in a trace that began elsewhere; flags and state travel on unchanged.
+
+    `caller` is the span that called, where it was named.
+    """
 
     trace_id: str
     span_id: str
     flags: str
     state: str
+    caller: str | None
 
 
+class Step(Protocol):
+    """A span whose block this is; its id is `bits` in hex."""
+
+    @property
+    def trace_id(self) -> str | None: ...
+
+    @property
+    def span_id(self) -> str | None: ...
+
+    @property
+    def bits(self) -> int: ...
+
+    # Its block was closed in another context than it was begun in, which still names it.
+    @property
+    def left(self) -> bool: ...
+
+    def leave(self) -> None:
+        """Put back what surrounded it here."""
+        ...
+
+
+# The others count as absent where they belong to another trace than `trace_id`.
 trace_id: ContextVar[str | None] = ContextVar("monitord.trace_id", default=None)
-joined: ContextVar[Span | None] = ContextVar("monitord.joined", default=None)
+joined: ContextVar[Joined | None] = ContextVar("monitord.joined", default=None)
+inner: ContextVar[Step | None] = ContextVar("monitord.inner", default=None)
+# The trace begun by `traced`: no request's.
+begun: ContextVar[str | None] = ContextVar("monitord.begun", default=None)
+
+# Requests being served on which spans hang, by `_key`. Looked into at their end: a variable of the
+# context would cost every request, with spans or without. The oldest go first: they may be of tasks
+# that went on after their request was over, and nobody takes these away.
+hung: dict[str, None] = {}
+MOST_HUNG = 8_192
 
 
 def first_span(trace: str) -> str:
@@ -48,13 +84,65 @@ def first_span(trace: str) -> str:
     return trace[16:]
 
 
-def span_id() -> str | None:
-    """Return the id of the span being served, None outside a trace."""
-    trace, span = trace_id.get(), joined.get()
+def here() -> str | None:
+    """Return the trace id, after leaving spans that were closed in another context than this."""
+    trace = trace_id.get()
     if trace is None:
         return None
-    # A trace begun inside a joined one is not the joined one.
-    return span.span_id if span is not None and span.trace_id == trace else first_span(trace)
+    step = inner.get()
+    if step is None or not step.left:
+        return trace
+    while step is not None and step.left:
+        step.leave()
+        step = inner.get()
+    return trace_id.get()
+
+
+def span_id() -> str | None:
+    """Return the id of the current span, else that of the request; None outside a trace."""
+    trace, step = here(), inner.get()
+    if trace is None:
+        return None
+    return step.span_id if step is not None and step.trace_id == trace else request_span(trace)
+
+
+def hang_on(trace: str) -> str | None:
+    """Return the span that stands for the request being served; None within `traced`."""
+    if begun.get() == trace:
+        return None
+    part = joined.get()
+    own = part if part is not None and part.trace_id == trace else None
+    if len(hung) >= MOST_HUNG:
+        _forget_oldest()
+    hung[_key(trace, own)] = None
+    return first_span(trace) if own is None else own.span_id
+
+
+def unhang(trace: str, part: Joined | None) -> bool:
+    """Say whether spans hang on a request that has ended now, and forget it."""
+    if not hung:
+        return False
+    key = _key(trace, part)
+    hangs = key in hung
+    hung.pop(key, None)
+    return hangs
+
+
+def _key(trace: str, part: Joined | None) -> str:
+    """Return what tells a request from all others: a trace that began elsewhere may have many."""
+    return trace if part is None else part.span_id
+
+
+def _forget_oldest() -> None:
+    # Another thread may do it at the same moment, or empty it.
+    with suppress(RuntimeError, StopIteration):
+        hung.pop(next(iter(hung)), None)
+
+
+def request_span(trace: str) -> str:
+    """Return the id of the span that stands for the request being served within the trace."""
+    part = joined.get()
+    return part.span_id if part is not None and part.trace_id == trace else first_span(trace)
 
 
 @functools.cache
@@ -81,9 +169,9 @@ def new_span() -> str:
     return random_bits()(64).to_bytes(8, "big").hex()
 
 
-def join(headers: Iterable[tuple[bytes, bytes]]) -> Span | None:
+def join(headers: Iterable[tuple[bytes, bytes]]) -> Joined | None:
     """
-    Return a span of the trace the caller named, None when it named no valid one.
+    Return a part in the trace the caller named, None when it named no valid one.
 
     `traceparent` counts before `X-Trace-ID`; one that is malformed or given twice counts as absent,
     as the specification asks. Header names are lower case, as ASGI has them.
@@ -97,11 +185,12 @@ def join(headers: Iterable[tuple[bytes, bytes]]) -> Span | None:
         elif name == b"x-trace-id":
             own = own or _x_trace_id(value.strip(BLANKS))
     if len(parents) == 1 and (found := _traceparent(parents[0].strip(BLANKS))):
-        return Span(found[0], new_span(), found[1], b",".join(states).decode("latin-1"))
-    return Span(own, new_span(), SAMPLED, "") if own is not None else None
+        state = b",".join(states).decode("latin-1")
+        return Joined(found[0], new_span(), found[1], state, found[2])
+    return Joined(own, new_span(), SAMPLED, "", None) if own is not None else None
 
 
-def _traceparent(value: bytes) -> tuple[str, str] | None:
+def _traceparent(value: bytes) -> tuple[str, str, str] | None:
     match = _parent(value)
     if match is None:
         return None
@@ -111,7 +200,7 @@ def _traceparent(value: bytes) -> tuple[str, str] | None:
     if trace == NO_TRACE or caller == NO_SPAN:
         return None
     # Bits other than "sampled" are reserved and must go out as zero.
-    return trace.decode(), SAMPLED if int(flags, 16) & 1 else NOT_SAMPLED
+    return trace.decode(), SAMPLED if int(flags, 16) & 1 else NOT_SAMPLED, caller.decode()
 
 
 def _x_trace_id(value: bytes) -> str | None:
@@ -120,16 +209,21 @@ def _x_trace_id(value: bytes) -> str | None:
     return value.replace(b"-", b"").lower().decode()
 
 
-def headers() -> dict[str, str]:
-    """Return what an outgoing HTTP request should carry; empty outside a trace."""
-    trace, own, span = trace_id.get(), span_id(), joined.get()
+def headers(sampled: bool = True) -> dict[str, str]:
+    """
+    Return what an outgoing HTTP request should carry; empty outside a trace.
+
+    `sampled` is said of a trace that began here.
+    """
+    trace, part = here(), joined.get()
     if trace is None:
         return {}
-    if span is None or span.span_id != own:
-        return {"traceparent": f"00-{trace}-{own}-{SAMPLED}"}
-    carried = {"traceparent": f"00-{trace}-{own}-{span.flags}"}
-    if span.state:
-        carried["tracestate"] = span.state
+    if part is None or part.trace_id != trace:
+        flags = SAMPLED if sampled else NOT_SAMPLED
+        return {"traceparent": f"00-{trace}-{span_id()}-{flags}"}
+    carried = {"traceparent": f"00-{trace}-{span_id()}-{part.flags}"}
+    if part.state:
+        carried["tracestate"] = part.state
     return carried
 
 
@@ -141,8 +235,11 @@ def traced(trace: str | None = None) -> Iterator[str]:
     Yields the trace id.
     """
     trace = trace or new_trace()
-    before = trace_id.set(trace)
+    before, outer = trace_id.set(trace), begun.set(trace)
     try:
         yield trace
     finally:
-        trace_id.reset(before)
+        # What was thrown away is closed in another context than it ran in.
+        with suppress(ValueError):
+            trace_id.reset(before)
+            begun.reset(outer)

@@ -7,6 +7,8 @@ import logging
 import os
 import socket
 import threading
+import time
+import tracemalloc
 
 from typing import Any
 
@@ -15,6 +17,7 @@ import pytest
 from monitord.emit import Emitter
 from monitord.emit.address import Address, parse
 from monitord.emit.carrier import LONGEST_WAIT_S, asked_wait_s
+from monitord.emit.trace import new_span, new_trace
 from tests.emit.receiver import Receiver, receiving, wait_until
 
 
@@ -154,20 +157,130 @@ def test_a_dead_daemon_costs_memory_for_the_newest_events_only() -> None:
     With nobody listening nothing is raised; the newest events wait, older ones are counted lost.
     """
     port = unused_port()
-    emitter = Emitter(f"127.0.0.1:{port}", service="shop", limit=100, flush_every=0.001)
+    emitter = Emitter(f"127.0.0.1:{port}", service="shop", flush_every=0.001)
 
     for number in range(20):
         for _ in range(20):
-            emitter.log("INFO", f"round {number}")
-        wait_until(lambda: len(emitter._pump.buffer) <= 50)
+            emitter.log("INFO", f"round {number}", fields={"padding": "x" * 4_000})
+        wait_until(lambda: not emitter._pump.buffer)
     with receiving(port) as receiver:
-        arrived = receiver.wait("log", 50)
+        receiver.wait("log")
         emitter.close()
+        arrived = receiver.wait("log", 400 - emitter.lost["unreachable"])
 
+    assert len(arrived) + emitter.lost["unreachable"] == 400
+    assert len(arrived) > 100
     assert arrived[-1]["message"] == "round 19"
-    assert len(receiver.events("log")) + emitter.lost["unreachable"] == 400
     told = reports(receiver, "monitord.emit.dropped")
     assert sum(line["value"] for line in told) == emitter.lost["unreachable"]
+
+
+@pytest.mark.parametrize("scheme", ["", "http://"])
+def test_an_hour_without_a_daemon_costs_two_megabytes(scheme: str) -> None:
+    """
+    However much is recorded while nobody listens, of every kind, at most 2 MB of it wait.
+    """
+    emitter = Emitter(f"{scheme}127.0.0.1:{unused_port()}", service="shop", flush_every=0.001)
+
+    def record(times: int) -> None:
+        for number in range(times):
+            emitter.request("GET", f"/{number % 50}", 200, 1.5, new_trace(), new_span())
+            emitter.log("INFO", f"number {number}", fields={"padding": "x" * (number % 3_000)})
+            with emitter.span("SELECT", "client", {"db.query.text": "x" * 500}):
+                emitter.count("orders")
+            if number % 50 == 0:
+                emitter.log("INFO", "x" * 30_000)
+                wait_until(lambda: len(emitter._pump.buffer) < 50)
+
+    tracemalloc.start()
+    try:
+        record(100)
+        before, _ = tracemalloc.get_traced_memory()
+        record(5_000)
+        wait_until(lambda: not emitter._pump.buffer)
+        after, _ = tracemalloc.get_traced_memory()
+    finally:
+        tracemalloc.stop()
+
+    assert emitter.lost["unreachable"] > 5_000
+    assert after - before < 2_000_000
+    emitter.close()
+
+
+def recorded_in_vain(emitter: Emitter) -> None:
+    """Record ten small events and a large one, and wait until they are on their way."""
+    for number in range(10):
+        emitter.log("INFO", f"number {number}")
+    emitter.log("INFO", "x" * 20_000)
+    wait_until(lambda: not emitter._pump.buffer)
+
+
+def test_what_waits_for_a_daemon_that_is_left_counts_as_lost(receiver: Receiver) -> None:
+    """
+    What was packed for the former target is counted, and the next one hears of it.
+    """
+    emitter = Emitter(f"127.0.0.1:{unused_port()}", service="shop", flush_every=0.001)
+    recorded_in_vain(emitter)
+
+    emitter.configure(receiver.address)
+    emitter.log("INFO", "here")
+    receiver.wait("log")
+    emitter.close()
+
+    assert emitter.lost == {"unreachable": 11}
+    [told] = reports(receiver, "monitord.emit.dropped")
+    assert (told["value"], told["attributes"]["reason"]) == (11, "unreachable")
+
+
+def test_what_waits_at_the_end_counts_as_lost() -> None:
+    """
+    An emitter that is closed while nobody listens says how much it could not send.
+    """
+    emitter = Emitter(f"127.0.0.1:{unused_port()}", service="shop", flush_every=0.001)
+    recorded_in_vain(emitter)
+
+    emitter.close()
+
+    assert emitter.lost == {"unreachable": 11}
+
+
+def test_a_flush_that_tries_once() -> None:
+    """
+    It comes back as soon as the attempt has failed, however long it might wait.
+    """
+    emitter = Emitter(f"127.0.0.1:{unused_port()}", service="shop", flush_every=60)
+    started = time.monotonic()
+
+    for _ in range(3):
+        emitter.log("INFO", "x")
+        assert not emitter.flush(60, once=True)
+
+    assert time.monotonic() - started < 30
+    emitter.close()
+
+
+def test_one_attempt_is_one_for_each_address(
+    receiver: Receiver, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """
+    A name with two addresses is reached at once when the daemon listens on the second.
+    """
+    found = [
+        (family, socket.SOCK_DGRAM, 0, "", where)
+        for family, where in [
+            (socket.AF_INET, ("127.0.0.1", unused_port())),
+            (socket.AF_INET, ("127.0.0.1", receiver.port)),
+        ]
+    ]
+    monkeypatch.setattr(socket, "getaddrinfo", lambda *_, **__: found)
+    emitter = Emitter(f"localhost:{receiver.port}", service="shop", flush_every=60)
+
+    emitter.log("INFO", "x")
+
+    assert emitter.flush(60, once=True)
+    assert receiver.wait("log")
+    monkeypatch.undo()
+    emitter.close()
 
 
 def test_a_restart_of_the_daemon_loses_nothing() -> None:
@@ -352,10 +465,15 @@ def test_another_target_from_now_on(receiver: Receiver) -> None:
         assert len(other.events("log")) == 1
 
 
+def senders() -> set[threading.Thread]:
+    return {thread for thread in threading.enumerate() if thread.name == "monitord-emit"}
+
+
 def test_after_close_nothing_is_taken(emitter: Emitter, receiver: Receiver) -> None:
     """
     Closing sends what waits, ends the thread, and can be done twice.
     """
+    others = senders()
     emitter.log("INFO", "last")
 
     emitter.close()
@@ -363,7 +481,7 @@ def test_after_close_nothing_is_taken(emitter: Emitter, receiver: Receiver) -> N
     emitter.log("INFO", "too late")
 
     assert [line["message"] for line in receiver.wait("log")] == ["last"]
-    assert "monitord-emit" not in {thread.name for thread in threading.enumerate()}
+    assert senders() == others
     assert emitter.flush()
 
 

@@ -85,13 +85,13 @@ def test_what_the_emitter_dropped_leaves_no_gap() -> None:
     """
     with receiving() as receiver:
         port = receiver.port
-        emitter = Emitter(receiver.address, service="shop", limit=100, flush_every=0.001)
+        emitter = Emitter(receiver.address, service="shop", flush_every=0.001)
         emitter.log("INFO", "before")
         receiver.wait("log")
-    for number in range(20):
+    for number in range(25):
         for _ in range(20):
-            emitter.log("INFO", f"while {number}")
-        wait_until(lambda: len(emitter._pump.buffer) <= 50)
+            emitter.log("INFO", f"while {number}", fields={"padding": "x" * 4_000})
+        wait_until(lambda: not emitter._pump.buffer)
 
     with receiving(port) as receiver:
         emitter.log("INFO", "after")

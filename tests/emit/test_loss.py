@@ -5,6 +5,7 @@ from __future__ import annotations
 import asyncio
 import json
 import os
+import socket
 import sys
 import time
 
@@ -17,6 +18,7 @@ from monitord.ingest.udp import UdpListener
 from monitord.model import Batch
 from monitord.settings import Ingest
 from monitord.telemetry import Telemetry
+from tests.emit.receiver import BUFFER_BYTES
 from tests.emit.test_process import ROOT
 
 
@@ -75,6 +77,9 @@ class Relay(asyncio.DatagramProtocol):
 
     def connection_made(self, transport: asyncio.BaseTransport) -> None:
         self._transport = cast(asyncio.DatagramTransport, transport)
+        # What the kernel has no room for would be lost as well, uncounted.
+        sock = transport.get_extra_info("socket")
+        sock.setsockopt(socket.SOL_SOCKET, socket.SO_RCVBUF, BUFFER_BYTES)
 
     def datagram_received(self, data: bytes, address: object) -> None:
         first, *events = data.splitlines()

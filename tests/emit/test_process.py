@@ -151,6 +151,42 @@ def test_a_fork_of_a_busy_process(receiver: Receiver) -> None:
     assert messages(receiver, 40) == expected
 
 
+@pytest.mark.parametrize("end", ["os._exit(0)", "sys.exit(0)"])
+def test_a_fork_while_an_answer_is_awaited(end: str) -> None:
+    """
+    The child goes on, and ends, though the parent's thread was reading from its connection.
+    """
+    code = f"""
+        import os, signal, socket, sys, threading, time
+        from monitord.emit import Emitter
+        listener = socket.create_server(("127.0.0.1", 0))
+        begun = threading.Event()
+        def answer_half():
+            peer, _ = listener.accept()
+            peer.recv(65_536)
+            peer.sendall(b"HTTP/1.1 202 Accepted\\r\\nContent-Length: 20\\r\\n\\r\\n")
+            begun.set()
+            time.sleep(60)
+        threading.Thread(target=answer_half, daemon=True).start()
+        emitter = Emitter(f"http://127.0.0.1:{{listener.getsockname()[1]}}", flush_every=0.01)
+        emitter.count("x")
+        assert begun.wait(10)
+        time.sleep(0.2)
+        child = os.fork()
+        if child == 0:
+            {end}
+        deadline = time.monotonic() + 20
+        while (ended := os.waitpid(child, os.WNOHANG)) == (0, 0) and time.monotonic() < deadline:
+            time.sleep(0.01)
+        if ended == (0, 0):
+            os.kill(child, signal.SIGKILL)
+        assert ended == (child, 0), ended
+        os._exit(0)
+    """
+
+    script(code)
+
+
 @pytest.mark.parametrize("method", ["fork", "spawn", "forkserver"])
 def test_multiprocessing_workers(receiver: Receiver, tmp_path: Path, method: str) -> None:
     """

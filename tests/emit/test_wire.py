@@ -56,8 +56,10 @@ def test_a_request_with_everything(emitter: Emitter, receiver: Receiver) -> None
         "id": "order-1",
         "error": {"type": "LookupError", "message": "no such order"},
     }
-    assert [frame["function"] for frame in frames] == ["caught", "fail"]
-    assert frames[1] == {
+    # Who called the place that caught it is told too.
+    called = ["test_a_request_with_everything", "caught", "fail"]
+    assert [frame["function"] for frame in frames] == called
+    assert frames[-1] == {
         "path": frames[0]["path"],
         "line": fail.__code__.co_firstlineno + 1,
         "function": "fail",
@@ -384,6 +386,8 @@ def test_a_long_traceback_keeps_both_ends(emitter: Emitter, receiver: Receiver) 
 
     [line] = receiver.wait("log")
     functions = [frame["function"] for frame in line["error"]["frames"]]
+    caller, *functions = functions
+    assert caller == "test_a_long_traceback_keeps_both_ends"
     assert len(functions) == 40
     assert (functions[0], functions[-1]) == ("caught", "fail")
 
