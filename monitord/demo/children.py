@@ -8,6 +8,7 @@ import os
 import signal
 import socket
 import sys
+import time
 
 from collections.abc import AsyncIterator, Mapping
 from pathlib import Path
@@ -40,7 +41,8 @@ async def shop(
     Run the shop as its own process; entered once it answers, with its URL.
 
     We listen for it and hand the socket down: the port is the kernel's choice, known before the
-    shop runs, and stays the same should the shop have to be started again.
+    shop runs, and stays the same should the shop have to be started again. Each start of the demo
+    is another version of the shop.
     """
     log = folder / "shop.log"
     with socket.create_server((LOOPBACK, 0)) as listener:
@@ -50,6 +52,7 @@ async def shop(
             "SHOP_DATABASE": postgres.dsn(SHOP, SHOP),
             "SHOP_CACHE": valkey.url,
             "SHOP_LISTEN_DESCRIPTOR": str(listener.fileno()),
+            "SHOP_VERSION": time.strftime("%y.%m.%d-%H%M"),
             "MONITORD_ADDRESS": f"{LOOPBACK}:{ingest_port}",
         }
 
@@ -67,14 +70,18 @@ async def shop(
 
 
 @contextlib.asynccontextmanager
-async def traffic(folder: Path, environ: Mapping[str, str], url: str) -> AsyncIterator[None]:
+async def traffic(
+    folder: Path, environ: Mapping[str, str], url: str, ingest_port: int
+) -> AsyncIterator[None]:
     """
     Run the visitors as their own process.
     """
     log = folder / "traffic.log"
+    address = f"{LOOPBACK}:{ingest_port}"
+    environment = {**environ, "TRAFFIC_URL": url, "MONITORD_ADDRESS": address}
 
     async def start() -> Child:
-        return python("monitord.demo.traffic", log, {**environ, "TRAFFIC_URL": url})
+        return python("monitord.demo.traffic", log, environment)
 
     async with Supervisor("traffic", start, TRAFFIC_STEPS):
         yield

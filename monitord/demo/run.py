@@ -113,7 +113,7 @@ async def _run(
                 shop(folder, environ, postgres, valkey, addresses.ingest_port)
             )
         async with steps.step("Letting visitors in, about 50 requests a second"):
-            await stack.enter_async_context(traffic(folder, environ, url))
+            await stack.enter_async_context(traffic(folder, environ, url, addresses.ingest_port))
         announce(steps, settings, addresses, url)
         await asyncio.get_running_loop().create_future()
 

@@ -12,6 +12,8 @@ import aiohttp
 import pytest
 import pytest_asyncio
 
+from aiohttp import web as http
+
 from monitord.demo.children import shop
 from monitord.demo.databases import make_databases
 from monitord.embedded import EmbeddedPostgres, EmbeddedValkey, PostgresOptions
@@ -32,9 +34,16 @@ class Ear(asyncio.DatagramProtocol):
     def datagram_received(self, data: bytes, _: Any) -> None:
         self.events += [json.loads(line) for line in data.splitlines() if line]
 
-    async def hear(self, wanted: Callable[[Event], bool]) -> Event:
+    async def posted(self, request: http.Request) -> http.Response:
+        """Take what is to be acknowledged."""
+        self.datagram_received(await request.read(), None)
+        return http.json_response({"accepted": 1, "rejected": 0, "errors": []}, status=202)
+
+    async def hear(
+        self, wanted: Callable[[Event], bool], seconds: float = PATIENCE_SECONDS
+    ) -> Event:
         """Return the newest event like that, once there is one."""
-        async with asyncio.timeout(PATIENCE_SECONDS):
+        async with asyncio.timeout(seconds):
             while True:
                 for event in reversed(self.events):
                     if wanted(event):
@@ -55,13 +64,28 @@ async def demo_postgres(
 
 @pytest_asyncio.fixture(scope="package")
 async def ear() -> AsyncIterator[Ear]:
-    """What the shop says to monitord."""
+    """What the shop says to monitord, by UDP and by HTTP to one port."""
     ear = Ear()
+    app = http.Application()
+    app.router.add_post("/v1/ingest", ear.posted)
+    runner = http.AppRunner(app)
+    await runner.setup()
     loop = asyncio.get_running_loop()
-    transport, _ = await loop.create_datagram_endpoint(lambda: ear, local_addr=("127.0.0.1", 0))
-    ear.port = transport.get_extra_info("sockname")[1]
+    async with asyncio.timeout(PATIENCE_SECONDS):
+        while True:
+            site = http.TCPSite(runner, "127.0.0.1", 0)
+            await site.start()
+            ear.port = runner.addresses[-1][1]
+            try:
+                transport, _ = await loop.create_datagram_endpoint(
+                    lambda: ear, local_addr=("127.0.0.1", ear.port)
+                )
+                break
+            except OSError:  # the kernel's choice for one may be taken for the other
+                await site.stop()
     yield ear
     transport.close()
+    await runner.cleanup()
 
 
 @pytest_asyncio.fixture(scope="package")

@@ -9,12 +9,16 @@ import sys
 
 import uvicorn
 
+from monitord import emit
 from monitord.demo.shop.app import build
 from monitord.demo.shop.settings import ShopSettings, from_environment
-from monitord.emit import Emitter, MonitordHandler
+from monitord.emit.hooks import watch_asyncpg, watch_redis
 
 
 GRACE_SECONDS = 1
+
+# What keys of the cache are called; the type of all others stands before their colon.
+CACHE_TYPES = {"front:*": "page", "listing:*": "page"}
 
 
 def main() -> int:
@@ -26,17 +30,26 @@ def main() -> int:
     except ValueError as error:
         sys.stderr.write(f"shop: {error}\n")
         return 2
-    emitter = Emitter(service="shop")
-    set_up_logging(emitter)
-    serve(settings, emitter)
+    set_up_monitoring(settings.version)
+    set_up_logging()
+    serve(settings)
     return 0
 
 
-def set_up_logging(emitter: Emitter) -> None:
+def set_up_monitoring(version: str) -> None:
+    """
+    Record queries and cache calls, and mark the deploy. Before pools and clients are made.
+    """
+    emit.configure(service="shop", version=version)
+    watch_asyncpg()
+    watch_redis(types=CACHE_TYPES)
+
+
+def set_up_logging() -> None:
     """
     Send every record of the shop, and warnings of everybody else, to monitord.
     """
-    logging.basicConfig(level=logging.WARNING, handlers=[MonitordHandler(emitter=emitter)])
+    logging.basicConfig(level=logging.WARNING, handlers=[emit.MonitordHandler()])
     logging.getLogger("shop").setLevel(logging.DEBUG)
     # The shop logs a failed request itself, with its trace id, which the server does not know.
     logging.getLogger("uvicorn.error").addFilter(
@@ -44,12 +57,12 @@ def set_up_logging(emitter: Emitter) -> None:
     )
 
 
-def serve(settings: ShopSettings, emitter: Emitter) -> None:
+def serve(settings: ShopSettings) -> None:
     """
     Listen on the inherited socket, or on the address of the settings.
     """
     config = uvicorn.Config(
-        build(settings, emitter),
+        build(settings),
         host=settings.host,
         port=settings.port,
         log_config=None,

@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import asyncio
 import contextlib
 import logging
 
@@ -18,9 +17,10 @@ from starlette.routing import Route
 from starlette.types import ASGIApp, Receive, Scope, Send
 
 from monitord.demo.shop import account, catalog, checkout, office
+from monitord.demo.shop.jobs import at_work
 from monitord.demo.shop.services import Services, open_services
 from monitord.demo.shop.settings import ShopSettings
-from monitord.emit import Emitter, MonitordMiddleware
+from monitord.emit import MonitordMiddleware
 
 
 log = logging.getLogger("shop")
@@ -51,27 +51,23 @@ class State(TypedDict):
     services: Services
 
 
-def build(settings: ShopSettings, emitter: Emitter) -> Starlette:
+def build(settings: ShopSettings) -> Starlette:
     """
     Return the application; its servers are opened when it starts and closed when it ends.
     """
 
     @contextlib.asynccontextmanager
     async def lifespan(_: Starlette) -> AsyncIterator[State]:
-        async with open_services(settings) as services:
-            tidying = asyncio.create_task(office.tidy_up(services), name="tidy up")
+        async with open_services(settings) as services, at_work(services):
             log.info("shop opened")
             yield {"services": services}
-            tidying.cancel()
-            with contextlib.suppress(asyncio.CancelledError):
-                await tidying
 
     return Starlette(
         routes=[*ROUTES, Route("/healthz", healthy)],
         lifespan=lifespan,
         middleware=[
             # The shop logs its failures itself, with what it knows of them.
-            Middleware(MonitordMiddleware, emitter=emitter, log_errors=False),
+            Middleware(MonitordMiddleware, log_errors=False),
             Middleware(FailureLog),
         ],
         exception_handlers={HTTPException: refused, Exception: failed},

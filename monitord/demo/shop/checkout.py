@@ -10,6 +10,7 @@ from starlette.exceptions import HTTPException
 from starlette.requests import Request
 from starlette.responses import JSONResponse, Response
 
+from monitord.demo.shop.jobs import owe_receipt
 from monitord.demo.shop.payments import CardDeclined, Provider
 from monitord.demo.shop.services import (
     CART_SECONDS,
@@ -85,6 +86,7 @@ async def place_order(request: Request) -> JSONResponse:
         raise HTTPException(402, str(error)) from error
     except OutOfStock as error:
         raise HTTPException(409, str(error)) from error
+    await owe_receipt(shop.cache, order)
     await shop.cache.forget(f"cart:{token(request)}", *(f"product:{number}" for number in items))
     log.info(
         "order placed",

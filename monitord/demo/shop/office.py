@@ -1,8 +1,7 @@
-"""The people behind the shop: they restock, want reports, and throw old orders away."""
+"""The people behind the shop: they restock and want reports."""
 
 from __future__ import annotations
 
-import asyncio
 import logging
 
 from typing import Any
@@ -12,14 +11,10 @@ import asyncpg
 from starlette.requests import Request
 from starlette.responses import JSONResponse
 
-from monitord.demo.shop.services import Services, body, services
+from monitord.demo.shop.services import body, services
 
 
 log = logging.getLogger("shop.office")
-
-KEEP_ORDERS = 40_000
-KEEP_REVIEWS = 120_000
-TIDY_SECONDS = 60.0
 
 RESTOCK = "UPDATE products SET stock = stock + $2 WHERE id = $1 AND stock < 5000 RETURNING id"
 SALES = """
@@ -36,17 +31,6 @@ GROUP BY categories.slug, week
 ORDER BY week DESC, cents DESC
 LIMIT 50
 """
-TIDY = {
-    "orders": (
-        "DELETE FROM orders WHERE id <= (SELECT id FROM orders ORDER BY id DESC OFFSET $1 LIMIT 1)",
-        KEEP_ORDERS,
-    ),
-    "reviews": (
-        "DELETE FROM reviews"
-        " WHERE id <= (SELECT id FROM reviews ORDER BY id DESC OFFSET $1 LIMIT 1)",
-        KEEP_REVIEWS,
-    ),
-}
 
 
 async def restock(request: Request) -> JSONResponse:
@@ -77,19 +61,3 @@ def _sale(row: asyncpg.Record) -> dict[str, Any]:
         "cents": int(row["cents"]),
         "customers": row["customers"],
     }
-
-
-async def tidy_up(shop: Services) -> None:
-    """
-    Keep the shop the size of a demonstration, however long it runs.
-    """
-    while True:
-        for table, (statement, keep) in TIDY.items():
-            try:
-                done = await shop.database.execute(statement, keep)
-            except (OSError, TimeoutError, asyncpg.PostgresError, asyncpg.InterfaceError):
-                log.exception("cannot tidy up", extra={"table": table})
-                continue
-            if not done.endswith(" 0"):
-                log.info("tidied up", extra={"table": table, "rows": int(done.split()[-1])})
-        await asyncio.sleep(TIDY_SECONDS)

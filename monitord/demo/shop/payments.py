@@ -11,6 +11,8 @@ import uuid
 from collections import deque
 from typing import Any
 
+from monitord import emit
+
 
 log = logging.getLogger("shop.payments")
 
@@ -88,6 +90,18 @@ def receipt(answer: dict[str, Any]) -> str:
 async def ask(card: str, cents: int) -> dict[str, Any]:
     """
     Send one request to the provider. Raises ConnectionResetError when it hangs up.
+    """
+    # Recorded by hand, as for any library without a hook; a card's number is nobody's business.
+    about = {"server.address": "payments.example", "payment.cents": cents}
+    with emit.span("charge card", "client", about) as step:
+        answer = await pay(card, cents)
+        step.set("payment.status", answer["status"])
+        return answer
+
+
+async def pay(card: str, cents: int) -> dict[str, Any]:
+    """
+    Do what the provider does with this card. Raises ConnectionResetError.
     """
     # The network and the bank: most answers in 40 ms, one in a hundred in a quarter of a second.
     await asyncio.sleep(min(0.5, random.lognormvariate(-3.2, 0.75)))

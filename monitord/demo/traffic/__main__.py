@@ -9,7 +9,9 @@ import sys
 
 from collections.abc import Mapping
 
+from monitord import emit
 from monitord.demo.traffic.crowd import Crowd
+from monitord.emit.hooks import watch_aiohttp_client
 
 
 MEAN_PER_SECOND = 50.0
@@ -37,6 +39,9 @@ def main() -> int:
     """
     Return 0 after a signal, 2 when the environment is wrong.
     """
+    # The office is an application, too, whose calls the shop goes on with; visitors are none.
+    emit.configure(service="office")
+    watch_aiohttp_client()
     try:
         asyncio.run(visit(os.environ))
     except ValueError as error:

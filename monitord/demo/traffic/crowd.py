@@ -69,10 +69,13 @@ class Crowd:
     async def _office(self) -> None:
         while True:
             await asyncio.sleep(random.expovariate(1 / OFFICE_SECONDS))
-            await office_round(self._send)
+            await office_round(self._ask)
 
     async def _send(self, method: str, path: str, token: str, data: Any) -> Answer:
         await self._pace.turn()
+        return await self._ask(method, path, token, data)
+
+    async def _ask(self, method: str, path: str, token: str, data: Any) -> Answer:
         headers = {"Authorization": f"Bearer {token}"} if token else {}
         try:
             async with self._session.request(

@@ -10,6 +10,7 @@ from typing import Any
 
 from msgspec import Struct
 
+from monitord import emit
 from monitord.demo.shop.payments import ANSWERS_NONSENSE, DECLINED, HANGS_UP
 
 
@@ -120,12 +121,20 @@ class Visitor:
 
 async def office_round(send: Send) -> None:
     """What the shop's own people ask for now and then: a delivery comes, somebody wants figures."""
-    if random.random() < 0.7:
-        delivery = random.sample(range(1, PRODUCTS + 1), 4) + random.sample(range(1, 40), 8)
-        data = {"products": delivery, "quantity": 50}
-        await send("POST", "/office/restock", "", data)
-    else:
-        await send("GET", "/office/sales", "", None)
+    await (book_delivery(send) if random.random() < 0.7 else read_sales(send))
+
+
+@emit.job("book delivery")
+async def book_delivery(send: Send) -> None:
+    """Book what was delivered, with some products of which much is sold."""
+    delivery = random.sample(range(1, PRODUCTS + 1), 4) + random.sample(range(1, 40), 8)
+    await send("POST", "/office/restock", "", {"products": delivery, "quantity": 50})
+
+
+@emit.job("read sales")
+async def read_sales(send: Send) -> None:
+    """Read the report."""
+    await send("GET", "/office/sales", "", None)
 
 
 def popular_product() -> int:
