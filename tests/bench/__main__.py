@@ -23,14 +23,18 @@ from monitord.embedded.valkey import EmbeddedValkey
 from tests.bench import (
     bytes_per_row,
     emit,
+    hooks,
     http,
     idle,
     kills,
+    otlp,
     outage,
+    overhead,
     page,
     quantile_error,
     quantiles,
     ratios,
+    statsd,
     summary,
     traces,
     udp,
@@ -42,6 +46,7 @@ from tests.bench.table import Row, crashed, render
 # Benchmarks that need a database and nothing else.
 ON_STORE: dict[str, Callable[[Path, str], Awaitable[list[Row]]]] = {
     "udp": udp.run,
+    "statsd": statsd.run,
     "http": http.run,
     "summary": summary.run,
     "page": page.run,
@@ -53,7 +58,14 @@ ON_STORE: dict[str, Callable[[Path, str], Awaitable[list[Row]]]] = {
     "ratios": ratios.run,
     "traces": traces.run,
 }
-NAMES = ("emit", *ON_STORE, "idle")
+# Benchmarks that need no daemon.
+ALONE: dict[str, Callable[[], list[Row]]] = {
+    "emit": emit.run,
+    "otlp": otlp.run,
+    "hooks": hooks.run,
+    "overhead": overhead.run,
+}
+NAMES = ("emit", *ON_STORE, "otlp", "hooks", "overhead", "idle")
 
 
 async def measure(wanted: list[str]) -> Results:
@@ -81,14 +93,12 @@ async def run_to_its_end(bench: str, folder: Path, postgres: EmbeddedPostgres) -
 
 
 async def run(bench: str, folder: Path, dsn: str) -> list[Row]:
-    match bench:
-        case "emit":
-            return await asyncio.to_thread(emit.run)
-        case "idle":
-            async with EmbeddedValkey(folder / "valkey") as valkey:
-                return await idle.run(folder, dsn, valkey.url)
-        case _:
-            return await ON_STORE[bench](folder, dsn)
+    if bench in ALONE:
+        return await asyncio.to_thread(ALONE[bench])
+    if bench in ON_STORE:
+        return await ON_STORE[bench](folder, dsn)
+    async with EmbeddedValkey(folder / "valkey") as valkey:
+        return await idle.run(folder, dsn, valkey.url)
 
 
 @contextlib.asynccontextmanager

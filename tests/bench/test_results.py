@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import re
 import subprocess
 import sys
 
@@ -107,4 +108,17 @@ def test_unknown_benchmark_is_said() -> None:
     )
 
     assert done.returncode == 2
-    assert b"unknown: upd; known are emit, udp" in done.stdout
+    assert f"unknown: upd; known are {', '.join(bench.NAMES)}" in done.stdout.decode()
+    assert bench.NAMES[:2] == ("emit", "udp")
+
+
+def test_every_benchmark_is_run() -> None:
+    """
+    Whatever has a `run` is run when no name is given.
+    """
+    paths = (ROOT / "tests" / "bench").glob("*.py")
+    runs = [
+        path.stem for path in paths if re.search(r"^(async )?def run\(", path.read_text(), re.M)
+    ]
+
+    assert sorted(runs) == sorted(["__main__", *bench.NAMES])
