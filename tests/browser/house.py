@@ -53,6 +53,9 @@ from monitord.telemetry import Telemetry
 
 MIB = 1024**2
 
+# A store that nobody waits for: nothing listens there.
+NOWHERE = "postgresql://monitord@127.0.0.1:1/monitord"
+
 # Every target of the settings: kind by name.
 TARGETS = {"main": "redis", "orders": "postgres", "host": "host"}
 
@@ -248,6 +251,9 @@ async def opened(
         writing = asyncio.create_task(Writer(store, spool, telemetry, letters).run())
         try:
             async with house.server:
+                if dsn != NOWHERE:
+                    async with asyncio.timeout(30):
+                        await store.ready()
                 yield house
         finally:
             writing.cancel()

@@ -14,14 +14,13 @@ from playwright.async_api import Page, expect
 from monitord.histogram import RELATIVE_ERROR
 from monitord.model import Batch, Request
 from tests.browser.conftest import OpenHouse, Screenshot, Visit
-from tests.browser.house import House
+from tests.browser.house import NOWHERE, House
 from tests.browser.test_layout import CUT, DESKTOP, FAINT, SHIFTS, TABLET
 
 
 pytestmark = pytest.mark.browser
 
 SUMMARY = "#exact summary"
-NOWHERE = "postgresql://monitord@127.0.0.1:1/monitord"
 COUNT = '[data-of="exact"] [data-figure="count"]'
 
 # The text of every element that the control lies on.

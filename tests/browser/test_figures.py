@@ -13,7 +13,7 @@ import pytest
 from playwright.async_api import Page, expect
 
 from tests.browser.conftest import OpenHouse, Screenshot, Visit
-from tests.browser.house import House
+from tests.browser.house import NOWHERE, House
 
 
 pytestmark = pytest.mark.browser
@@ -169,7 +169,7 @@ async def test_dead_store_leaves_the_live_view(
     """
     While the store does not answer, figures and charts come from memory, and the page says so.
     """
-    async with open_house(dsn="postgresql://nobody@127.0.0.1:1/none") as house:
+    async with open_house(dsn=NOWHERE) as house:
         house.fill()
 
         page = await visit(house.url)

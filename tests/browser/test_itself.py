@@ -15,13 +15,12 @@ from monitord.model import Batch, Log, Metric
 from monitord.store.dictionaries import Dictionaries
 from monitord.store.pool import Store
 from tests.browser.conftest import OpenHouse, Screenshot, Visit
-from tests.browser.house import House
+from tests.browser.house import NOWHERE, House
 from tests.browser.test_layout import CUT, DESKTOP, FAINT, SHIFTS, TABLET
 
 
 pytestmark = pytest.mark.browser
 
-NOWHERE = "postgresql://monitord@127.0.0.1:1/monitord"
 PHONE = (390, 844)
 
 # What must be read whole, wherever it stands.

@@ -13,7 +13,7 @@ import pytest
 from playwright.async_api import Browser, Page, Request, expect
 
 from tests.browser.conftest import OpenHouse, Screenshot, Visit
-from tests.browser.house import House
+from tests.browser.house import NOWHERE, House
 
 
 pytestmark = pytest.mark.browser
@@ -21,7 +21,6 @@ pytestmark = pytest.mark.browser
 DESKTOP = (1440, 900)
 TABLET = (820, 1180)
 PHONE = (390, 844)
-NOWHERE = "postgresql://monitord@127.0.0.1:1/monitord"
 CHARTS = ("latency", "redis_memory", "postgres_connections", "system")
 
 SHIFTS = """() => {

@@ -13,7 +13,7 @@ from playwright.async_api import Locator, Page, expect
 
 from monitord.model import Annotation
 from tests.browser.conftest import OpenHouse, Screenshot, Visit
-from tests.browser.house import House
+from tests.browser.house import NOWHERE, House
 from tests.browser.test_figures import CHARTS, charts_ready
 
 
@@ -230,7 +230,7 @@ async def test_without_the_store_charts_have_no_marks(open_house: OpenHouse, vis
     """
     Marks are in the store alone: while it is away nobody asks for them in vain.
     """
-    async with open_house(dsn="postgresql://nobody@127.0.0.1:1/none") as house:
+    async with open_house(dsn=NOWHERE) as house:
         house.fill()
         page = await visit("about:blank")
         asked: list[str] = []
